@@ -1,0 +1,35 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// libFuzzer harnesses. They are a package of their own so that neither the instrumentation nor the unsafe flags reach
+/// the product. `run.sh` builds and runs them.
+let fuzzer: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])]
+let dependencies: [Target.Dependency] = [
+    .product(name: "MQTT", package: "causeway"),
+    .product(name: "NIOCore", package: "swift-nio"),
+]
+
+let package = Package(
+    name: "fuzz",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(name: "causeway", path: "../.."),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "FuzzPackets",
+            dependencies: dependencies,
+            swiftSettings: fuzzer,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]
+        ),
+        .executableTarget(
+            name: "FuzzTopics",
+            dependencies: dependencies,
+            swiftSettings: fuzzer,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]
+        ),
+        .executableTarget(name: "FuzzSeeds", dependencies: [.product(name: "NIOCore", package: "swift-nio")]),
+    ],
+    swiftLanguageModes: [.v6]
+)
