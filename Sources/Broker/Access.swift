@@ -1,0 +1,65 @@
+public import MQTT
+public import NIOCore
+
+/// Who a client is, once authenticated. A session belongs to the pair of identity and client identifier.
+public struct Identity: Hashable, Sendable {
+    /// The user name, or nil for an anonymous client.
+    public var username: String?
+    /// The client identifier.
+    public var clientID: String
+
+    /// Makes an identity.
+    public init(username: String?, clientID: String) {
+        self.username = username
+        self.clientID = clientID
+    }
+
+    // MQTT compares bytes. Swift's strings compare characters, and two spellings of one character would let a client
+    // take another one's session.
+    public static func == (left: Identity, right: Identity) -> Bool {
+        left.clientID.utf8.elementsEqual(right.clientID.utf8) && bytes(left.username) == bytes(right.username)
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        for byte in clientID.utf8 { hasher.combine(byte) }
+    }
+
+    private static func bytes(_ text: String?) -> [UInt8]? { text.map { Array($0.utf8) } }
+}
+
+/// The question whether a client may enter. The driver answers with ``BrokerCore/authenticated(_:result:now:effects:)``,
+/// at once or, where a password hash costs time, from another thread.
+public struct AuthenticationRequest: Sendable {
+    /// What is known of the connection.
+    public var info: ConnectionInfo
+    /// The client identifier as the client sent it or as the broker assigned it.
+    public var clientID: String
+    /// The user name of CONNECT.
+    public var username: String?
+    /// The password of CONNECT. Never log it.
+    public var password: ByteBuffer?
+}
+
+/// The answer to an ``AuthenticationRequest``.
+public enum AuthenticationResult: Sendable, Hashable {
+    /// The client may enter, under this user name (nil: anonymous).
+    case accepted(username: String?)
+    /// It may not. The reason goes into CONNACK: bad user name or password, not authorized, server busy, banned.
+    case refused(ReasonCode)
+}
+
+/// Decides who may do what. Called by the core on every publish, subscribe and delivery, so it must be quick and pure:
+/// no I/O, no locks held for long.
+///
+/// There is one gate: every delivery (live, retained, queued, will, bridged in, handler output) passes
+/// ``mayReceive(_:topic:)`` at the moment of delivery.
+public protocol Authorizer: Sendable {
+    /// Whether the client may publish to the topic.
+    func mayPublish(_ identity: Identity, topic: TopicName) -> Bool
+    /// Whether the client may subscribe to the filter.
+    func maySubscribe(_ identity: Identity, filter: TopicFilter) -> Bool
+    /// Whether the client may be given a message of the topic.
+    func mayReceive(_ identity: Identity, topic: TopicName) -> Bool
+    /// True if every question is answered with yes for this client, so that the core may skip asking per message.
+    func allowsEverything(_ identity: Identity) -> Bool
+}

@@ -1,0 +1,57 @@
+/// The limits of a broker core. Each has a line in `Docs/Limits.md`; options of the same name stand in `site.yaml`.
+public struct BrokerConfiguration: Sendable, Hashable {
+    /// What happens to a message for a session whose queue is full.
+    public enum Overflow: String, Sendable, Hashable {
+        /// The oldest queued message goes.
+        case dropOldest = "drop_oldest"
+        /// The message that came last goes.
+        case dropNewest = "drop_newest"
+    }
+
+    /// Unacknowledged QoS 1 and 2 messages on the way to one client (`max_inflight_messages`), 1...65,535.
+    public var inflightMessagesMax: Int = 64
+    /// Messages queued for one session beyond those in flight (`max_queued_messages`).
+    public var queuedMessagesMax: Int = 1_000_000
+    /// Bytes queued for one session (`max_queued_bytes`).
+    public var queuedBytesMax: Int = 1 << 30
+    /// What happens when either is reached.
+    public var overflow: Overflow = .dropNewest
+    /// Bytes of queued messages that one session keeps in memory; what is beyond is read from the journal again.
+    public var queuedResidentBytesMax: Int = 1 << 20
+    /// Messages read from the journal at once for one session.
+    public var loadBatchMessages: Int = 64
+    /// QoS 1 and 2 messages on the way from one client (`receive_maximum`), announced to MQTT 5.0 clients.
+    public var receiveMaximum: UInt16 = 256
+    /// The largest packet taken from a client (`max_packet_size`), announced to MQTT 5.0 clients.
+    public var packetBytesMax: Int = 2_000_000
+    /// Topic aliases that a client may set (`topic_alias_maximum`).
+    public var topicAliasMaximum: UInt16 = 10
+    /// Levels of a topic name or filter (`max_topic_levels`), at most 200.
+    public var topicLevelsMax: Int = 32
+    /// Subscriptions of one session (`max_subscriptions`).
+    public var subscriptionsPerSessionMax: Int = 1_000
+    /// Retained messages of the whole broker (`max_retained_messages`).
+    public var retainedMessagesMax: Int = 1_000_000
+    /// Sessions, connected or not (`max_sessions`).
+    public var sessionsMax: Int = 100_000
+    /// The longest session expiry granted, in seconds (`persistent_client_expiration`); 3.x sessions that are not
+    /// clean live this long after they go. 0xFFFFFFFF never expires.
+    public var sessionExpirySecondsMax: UInt32 = 0xFFFF_FFFF
+    /// The longest keep alive granted, in seconds (`max_keepalive`); 0 of a client counts as longer than any.
+    public var keepAliveSecondsMax: UInt16 = 1_200
+    /// Seconds from the opening of a connection to its CONNECT (`connect_timeout`).
+    public var connectSeconds: UInt64 = 10
+    /// Topics whose routes are remembered between publishes.
+    public var routeCacheEntriesMax: Int = 4_096
+    /// Packets that a client may send after CONNECT before it has its CONNACK.
+    public var packetsBeforeConnackMax: Int = 256
+    /// Bytes of one journal record of acknowledgements before the next is begun.
+    public var bookkeepingRecordBytesMax: Int = 64 * 1_024
+    /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
+    public var isDurable: Bool = true
+    /// Part of the client identifiers that the broker assigns; different for each start of the process.
+    public var instanceID: String = "0"
+
+    /// The defaults.
+    public init() {}
+}

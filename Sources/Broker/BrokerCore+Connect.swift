@@ -1,0 +1,323 @@
+import DequeModule
+import MQTT
+
+// CONNECT, CONNACK, DISCONNECT and the life of a session (MQTT 5.0 sections 3.1, 3.2, 3.14, 4.1).
+extension BrokerCore {
+    func handle(_ connect: Connect, on connection: Connection, effects: inout Effects) {
+        connection.isV5 = connect.version == .v5
+        var connect = connect
+        if connect.clientID.isEmpty {
+            guard connection.isV5 || (connect.version == .v3_1_1 && connect.cleanStart) else {
+                refuse(connection, .clientIdentifierNotValid, "an empty client identifier needs a clean session",
+                    statement: "MQTT-3.1.3-8", effects: &effects)
+                return
+            }
+            connect.clientID = "auto-\(configuration.instanceID)-\(nextAssignedClientID)"
+            nextAssignedClientID &+= 1
+            connection.assignedClientID = true
+        }
+        let method = connect.properties.first { property -> String? in
+            guard case .authenticationMethod(let name) = property else { return nil }
+            return name
+        }
+        guard method == nil else {
+            refuse(connection, .badAuthenticationMethod, "no enhanced authentication method is offered",
+                statement: "MQTT-4.12.0-1", effects: &effects)
+            return
+        }
+        connection.connect = connect
+        connection.state = .authenticating
+        effects.list.append(
+            .authenticate(
+                connection.id,
+                AuthenticationRequest(
+                    info: connection.info,
+                    clientID: connect.clientID,
+                    username: connect.username,
+                    password: connect.password
+                )
+            )
+        )
+    }
+
+    /// The driver's answer to ``Effect/authenticate(_:_:)``.
+    public func authenticated(
+        _ id: ConnectionID,
+        result: AuthenticationResult,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        guard let connection = connection(id), connection.state == .authenticating, let connect = connection.connect
+        else { return }
+        connection.lastReceivedNanoseconds = now.monotonicNanoseconds
+        switch result {
+        case .refused(let reason):
+            refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
+        case .accepted(let username):
+            let identity = Identity(username: username, clientID: connect.clientID)
+            if let will = connect.will, !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved {
+                refuse(connection, .notAuthorized, "the will's topic is not allowed", statement: "MQTT-3.1.4-2",
+                    effects: &effects)
+                return
+            }
+            accept(connect, identity, on: connection, now: now, effects: &effects)
+        }
+    }
+
+    private func refuse(
+        _ connection: Connection,
+        _ reason: ReasonCode,
+        _ message: String,
+        statement: String,
+        effects: inout Effects
+    ) {
+        counters.connectionsRefused &+= 1
+        effects.list.append(.send(connection.id, .connack(Connack(reason: reason))))
+        close(connection, CloseReason(reason, statement: statement, message), effects: &effects)
+    }
+
+    private func accept(
+        _ connect: Connect,
+        _ identity: Identity,
+        on connection: Connection,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        var existing = sessionsByIdentity[identity]
+        if let session = existing, let old = session.connection {
+            takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
+            existing = sessionsByIdentity[identity]
+        }
+        if let session = existing, connect.cleanStart {
+            end(session, now: now, effects: &effects)
+            existing = nil
+        }
+        let expiry = grantedExpiry(connect)
+        let sessionPresent = existing != nil
+        guard let session = existing ?? makeSession(identity, expirySeconds: expiry) else {
+            refuse(connection, .quotaExceeded, "the broker has its maximum of sessions", statement: "section 4.1",
+                effects: &effects)
+            return
+        }
+        counters.connectionsAccepted &+= 1
+        session.detached = nil
+        delayedWills.removeAll { $0.session === session }
+        let changed = session.expirySeconds != expiry
+        session.expirySeconds = expiry
+        if session.isPersistent && (changed || !sessionPresent) {
+            note(.sessionOpened(session.stored), &effects)
+            table.forget()
+        }
+        session.isUnrestricted = authorizer.allowsEverything(identity)
+        adopt(connect, connection, session)
+        effects.list.append(
+            .send(
+                connection.id,
+                .connack(Connack(sessionPresent: sessionPresent, properties: answer(connect, connection, expiry)))
+            )
+        )
+        connection.connect = nil
+        resume(session, now: now, effects: &effects)
+        let early = connection.early
+        connection.early = []
+        for packet in early { received(connection.id, packet, now: now, effects: &effects) }
+    }
+
+    private func grantedExpiry(_ connect: Connect) -> UInt32 {
+        let longest = configuration.sessionExpirySecondsMax
+        guard connect.version == .v5 else { return connect.cleanStart ? 0 : longest }
+        return min(connect.properties.sessionExpirySeconds ?? 0, longest)
+    }
+
+    private func adopt(_ connect: Connect, _ connection: Connection, _ session: Session) {
+        connection.state = .connected
+        connection.session = session
+        connection.will = connect.will
+        session.connection = connection
+        var window = configuration.inflightMessagesMax
+        var keepAlive = connect.keepAliveSeconds
+        if connection.isV5 {
+            for property in connect.properties.values {
+                switch property {
+                case .receiveMaximum(let maximum): window = min(window, Int(maximum))
+                case .maximumPacketSize(let size): connection.clientPacketBytesMax = size
+                case .requestProblemInformation(let value): connection.wantsProblemInformation = value != 0
+                default: break
+                }
+            }
+            let longest = configuration.keepAliveSecondsMax
+            if longest > 0 && (keepAlive == 0 || keepAlive > longest) { keepAlive = longest }
+        }
+        connection.window = max(1, window)
+        session.inflight.reserve(connection.window)
+        connection.silenceNanosecondsMax = UInt64(keepAlive) * 1_500_000_000
+    }
+
+    /// The properties of CONNACK (section 3.2.2.3).
+    private func answer(_ connect: Connect, _ connection: Connection, _ expiry: UInt32) -> Properties {
+        guard connection.isV5 else { return [] }
+        var properties: Properties = []
+        if (connect.properties.sessionExpirySeconds ?? 0) != expiry {
+            properties.values.append(.sessionExpiryInterval(expiry))
+        }
+        properties.values.append(.receiveMaximum(configuration.receiveMaximum))
+        properties.values.append(.maximumPacketSize(UInt32(clamping: configuration.packetBytesMax)))
+        if connection.assignedClientID {
+            properties.values.append(.assignedClientIdentifier(connect.clientID))
+        }
+        properties.values.append(.topicAliasMaximum(configuration.topicAliasMaximum))
+        let keepAlive = UInt16(clamping: connection.silenceNanosecondsMax / 1_500_000_000)
+        if keepAlive != connect.keepAliveSeconds { properties.values.append(.serverKeepAlive(keepAlive)) }
+        return properties
+    }
+
+    // MARK: - Sessions
+
+    private func makeSession(_ identity: Identity, expirySeconds: UInt32) -> Session? {
+        guard sessionsByIdentity.count < configuration.sessionsMax else { return nil }
+        let session = addSession(number: nextSessionNumber, identity, expirySeconds: expirySeconds)
+        nextSessionNumber &+= 1
+        return session
+    }
+
+    func addSession(number: UInt32, _ identity: Identity, expirySeconds: UInt32) -> Session {
+        let index = freeSessionIndices.popLast() ?? UInt32(sessions.count)
+        let session = Session(number: number, index: index, identity: identity, expirySeconds: expirySeconds)
+        if Int(index) == sessions.count { sessions.append(session) } else { sessions[Int(index)] = session }
+        sessionsByIdentity[identity] = session
+        sessionsByNumber[number] = session
+        return session
+    }
+
+    /// Ends a session with all it holds.
+    func end(_ session: Session, now: BrokerTime, effects: inout Effects) {
+        for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
+        forget(session)
+        if session.isPersistent { note(.sessionClosed(session: session.number), &effects) }
+        // The end of a session makes a delayed will due [MQTT-3.1.3-9].
+        let due = delayedWills.filter { $0.session === session }
+        guard !due.isEmpty else { return }
+        delayedWills.removeAll { $0.session === session }
+        for delayed in due { publish(delayed.will, of: session, now: now, effects: &effects) }
+    }
+
+    func forget(_ session: Session) {
+        sessions[Int(session.index)] = nil
+        freeSessionIndices.append(session.index)
+        sessionsByNumber[session.number] = nil
+        if sessionsByIdentity[session.identity] === session { sessionsByIdentity[session.identity] = nil }
+        session.queue = []
+        session.queuedBytes = 0
+        session.queuedResidentBytes = 0
+        table.forget()
+    }
+
+    /// A new connection of the same client takes the session [MQTT-3.1.4-3].
+    private func takeOver(_ old: Connection, cleanStart: Bool, now: BrokerTime, effects: inout Effects) {
+        counters.takeovers &+= 1
+        close(old, CloseReason(.sessionTakenOver, statement: "MQTT-3.1.4-3", "another connection took the session"),
+            effects: &effects)
+        detach(old, now: now, effects: &effects)
+    }
+
+    // MARK: - The end of a connection
+
+    func handle(_ disconnect: Disconnect, from connection: Connection, now: BrokerTime, effects: inout Effects) {
+        if let session = connection.session, let expiry = disconnect.properties.sessionExpirySeconds {
+            guard session.expirySeconds > 0 || expiry == 0 else {
+                // [MQTT-3.1.2-23]
+                let error = MQTTError(.protocolError, "section 3.14.2.2.2", "DISCONNECT revives an expiry of zero")
+                violated(connection.id, error: error, now: now, effects: &effects)
+                return
+            }
+            let granted = min(expiry, configuration.sessionExpirySecondsMax)
+            if granted != session.expirySeconds {
+                if granted == 0 { note(.sessionClosed(session: session.number), &effects) }
+                session.expirySeconds = granted
+                if granted > 0 { note(.sessionOpened(session.stored), &effects) }
+                table.forget()
+            }
+        }
+        if disconnect.reason != .disconnectWithWill { connection.will = nil }  // [MQTT-3.14.4-3]
+        connection.state = .closing
+        effects.list.append(.close(connection.id, CloseReason(.success, "the client disconnected")))
+    }
+
+    /// Parts a session from its connection; its will, where it is due, goes out.
+    func detach(_ connection: Connection, now: BrokerTime, effects: inout Effects) {
+        guard let session = connection.session else { return }
+        connection.session = nil
+        guard session.connection === connection else { return }
+        session.connection = nil
+        session.detached = now
+        session.isLoading = false
+        if let will = connection.will {
+            connection.will = nil
+            let delay = will.properties.willDelaySeconds ?? 0
+            if delay == 0 || !session.isPersistent {
+                publish(will, of: session, now: now, effects: &effects)
+            } else {
+                let due = now.monotonicNanoseconds &+ UInt64(delay) &* 1_000_000_000
+                delayedWills.append(DelayedWill(session: session, will: will, dueNanoseconds: due))
+            }
+        }
+        if session.isPersistent {
+            note(.sessionDetached(session: session.number, wallMilliseconds: now.wallMilliseconds), &effects)
+        } else {
+            end(session, now: now, effects: &effects)
+        }
+    }
+
+    /// Publishes a will as its client would have [MQTT-3.1.2-8].
+    func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
+        guard authorizer.mayPublish(session.identity, topic: will.topic), !will.topic.isReserved else { return }
+        var properties = will.properties
+        properties.values.removeAll {
+            if case .willDelayInterval = $0 { return true }
+            return false
+        }
+        let message = Message(
+            topic: will.topic.copied(),
+            payload: ByteBufferCopy.of(will.payload),
+            properties: properties,
+            qos: will.qos,
+            retain: will.retain,
+            receivedMilliseconds: now.wallMilliseconds,
+            expiresNanoseconds: properties.expiryInstant(now),
+            origin: .will,
+            publisher: session.identity.clientID
+        )
+        _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
+    }
+}
+
+extension Session {
+    var stored: StoredSession {
+        StoredSession(
+            session: number,
+            clientID: identity.clientID,
+            username: identity.username,
+            expirySeconds: expirySeconds
+        )
+    }
+}
+
+extension Properties {
+    var sessionExpirySeconds: UInt32? {
+        first { if case .sessionExpiryInterval(let seconds) = $0 { seconds } else { nil } }
+    }
+
+    var willDelaySeconds: UInt32? {
+        first { if case .willDelayInterval(let seconds) = $0 { seconds } else { nil } }
+    }
+
+    var expirySeconds: UInt32? {
+        first { if case .messageExpiryInterval(let seconds) = $0 { seconds } else { nil } }
+    }
+
+    /// When a message that comes now expires, on the monotonic clock.
+    func expiryInstant(_ now: BrokerTime) -> UInt64 {
+        guard !isEmpty, let seconds = expirySeconds else { return .max }
+        return now.monotonicNanoseconds &+ UInt64(seconds) &* 1_000_000_000
+    }
+}

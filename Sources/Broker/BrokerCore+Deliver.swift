@@ -1,0 +1,390 @@
+import DequeModule
+import MQTT
+import NIOCore
+
+// From a message to its receivers: the gate, flow control, queues (MQTT 5.0 sections 4.6, 4.9).
+extension BrokerCore {
+    /// The one gate: every path to a client passes it at the moment of delivery.
+    func mayReceive(_ session: Session, _ topic: TopicName) -> Bool {
+        if session.isUnrestricted || authorizer.mayReceive(session.identity, topic: topic) { return true }
+        counters.drop(.notAuthorized)
+        return false
+    }
+
+    /// Hands a message that no journal holds to whoever is there.
+    func deliver(
+        _ message: Message,
+        to list: RouteList,
+        from sender: Session?,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        for route in list.routes {
+            if route.noLocal && route.session === sender { continue }
+            deliver(message, by: route, now: now, effects: &effects)
+        }
+        for group in list.groups {
+            guard let route = group.next() else { continue }
+            deliver(message, by: route, now: now, effects: &effects)
+        }
+    }
+
+    private func deliver(_ message: Message, by route: Route, now: BrokerTime, effects: inout Effects) {
+        let qos = min(message.qos, route.qos)
+        let retain = route.retainAsPublished && message.retain
+        if qos == .atMostOnce {
+            push(message, to: route.session, retain: retain, route.subscriptionIDs, now: now, effects: &effects)
+        } else {
+            enqueue(
+                message,
+                reference: nil,
+                qos: qos,
+                retain: retain,
+                route.subscriptionIDs,
+                to: route.session,
+                now: now,
+                effects: &effects
+            )
+        }
+    }
+
+    /// QoS 0: now or never.
+    func push(
+        _ message: Message,
+        to session: Session,
+        retain: Bool,
+        _ subscriptionIDs: [UInt32],
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        guard let connection = session.connection, mayReceive(session, message.topic) else { return }
+        guard connection.isWritable else {
+            counters.drop(.slowConsumer)
+            return
+        }
+        send(message, on: connection, packetID: 0, qos: .atMostOnce, retain: retain, duplicate: false, subscriptionIDs,
+            now: now, effects: &effects)
+    }
+
+    /// QoS 1 and 2 without a journal reference: into flight if the window allows, else into the session's queue.
+    func enqueue(
+        _ message: Message,
+        reference: MessageReference?,
+        qos: QoS,
+        retain: Bool,
+        _ subscriptionIDs: [UInt32],
+        to session: Session,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        if canSendAtOnce(session) {
+            guard mayReceive(session, message.topic), let connection = session.connection else { return }
+            let packetID = session.inflight.insert(
+                message: message,
+                reference: reference,
+                qos: qos,
+                retain: retain,
+                subscriptionIDs: subscriptionIDs,
+                state: .sent
+            )
+            send(message, on: connection, packetID: packetID, qos: qos, retain: retain, duplicate: false,
+                subscriptionIDs, now: now, effects: &effects)
+        } else if session.connection != nil || session.isPersistent {
+            _ = append(message, reference, qos, retain, subscriptionIDs, toQueueOf: session, &effects)
+        }
+    }
+
+    /// One receiver of a message whose record is being written.
+    func give(
+        _ message: Message,
+        _ reference: MessageReference,
+        to route: Route,
+        deferred: Bool,
+        now: BrokerTime,
+        recipients: inout [StoredMessage.Recipient],
+        effects: inout Effects
+    ) {
+        let session = route.session
+        let qos = min(message.qos, route.qos)
+        let retain = route.retainAsPublished && message.retain
+        if qos == .atMostOnce {
+            if deferred {
+                hold(until: reference.record, .push(message, session, retain: retain, route.subscriptionIDs))
+            } else {
+                push(message, to: session, retain: retain, route.subscriptionIDs, now: now, effects: &effects)
+            }
+            return
+        }
+        guard session.isPersistent || session.connection != nil, mayReceive(session, message.topic) else { return }
+        var packetID: UInt16 = 0
+        if canSendAtOnce(session), let connection = session.connection {
+            // QoS 2 must not be out before the disk holds it: a crash would have the publisher send it again.
+            let waits = deferred || qos == .exactlyOnce
+            packetID = session.inflight.insert(
+                message: message,
+                reference: reference,
+                qos: qos,
+                retain: retain,
+                subscriptionIDs: route.subscriptionIDs,
+                state: waits ? .awaitingCommit : .sent
+            )
+            if waits {
+                hold(until: reference.record, .sendInflight(connection.id, packetID: packetID))
+            } else {
+                send(message, on: connection, packetID: packetID, qos: qos, retain: retain, duplicate: false,
+                    route.subscriptionIDs, now: now, effects: &effects)
+            }
+        } else {
+            let isQueued = append(message, reference, qos, retain, route.subscriptionIDs, toQueueOf: session, &effects)
+            guard isQueued else { return }
+        }
+        guard session.isPersistent else { return }
+        recipients.append(
+            StoredMessage.Recipient(
+                session: session.number,
+                qos: qos,
+                retain: retain,
+                packetID: packetID,
+                subscriptionIDs: route.subscriptionIDs
+            )
+        )
+    }
+
+    private func canSendAtOnce(_ session: Session) -> Bool {
+        guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
+        return session.inflight.count < connection.window
+    }
+
+    /// Puts a message at the end of a session's queue; false if it was dropped.
+    private func append(
+        _ message: Message,
+        _ reference: MessageReference?,
+        _ qos: QoS,
+        _ retain: Bool,
+        _ subscriptionIDs: [UInt32],
+        toQueueOf session: Session,
+        _ effects: inout Effects
+    ) -> Bool {
+        let bytes = message.byteCount
+        while session.queue.count >= configuration.queuedMessagesMax
+            || session.queuedBytes &+ bytes > configuration.queuedBytesMax
+        {
+            counters.drop(.queueFull)
+            guard configuration.overflow == .dropOldest, let oldest = session.popQueued() else { return false }
+            if let reference = oldest.reference, reference.record < nextSequence &- 1 {
+                noteAfterRecord(.dropped(session: session.number, reference: reference))
+            }
+        }
+        let isResident = reference == nil || session.queuedResidentBytes &+ bytes <= configuration.queuedResidentBytesMax
+        session.queue.append(
+            Queued(
+                message: isResident ? message : nil,
+                reference: reference,
+                qos: qos,
+                retain: retain,
+                byteCount: UInt32(clamping: bytes),
+                subscriptionIDs: subscriptionIDs
+            )
+        )
+        session.queuedBytes &+= bytes
+        if isResident { session.queuedResidentBytes &+= bytes }
+        return true
+    }
+
+    // MARK: - The queue
+
+    /// Sends queued messages as far as the window, the transport, the disk and memory allow.
+    func drain(_ session: Session, now: BrokerTime, effects: inout Effects) {
+        guard let connection = session.connection, connection.state == .connected else { return }
+        while connection.isWritable && session.inflight.count < connection.window, let next = session.queue.first {
+            if let reference = next.reference, reference.record > committedSequence {
+                awaitCommit(session)
+                return
+            }
+            guard let message = next.message else {
+                load(session, effects: &effects)
+                return
+            }
+            _ = session.popQueued()
+            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
+                drop(next, of: session, .expired, &effects)
+                continue
+            }
+            guard mayReceive(session, message.topic) else {
+                if let reference = next.reference {
+                    note(.dropped(session: session.number, reference: reference), &effects)
+                }
+                continue
+            }
+            sendQueued(next, message, on: connection, of: session, now: now, effects: &effects)
+        }
+    }
+
+    private func sendQueued(
+        _ queued: Queued,
+        _ message: Message,
+        on connection: Connection,
+        of session: Session,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        // The packet identifier of a QoS 2 message must be on disk before the client sees it, or the client could not
+        // tell a repetition after a crash.
+        let isDurable = session.isPersistent && queued.reference != nil && journalAvailable
+        let waits = isDurable && queued.qos == .exactlyOnce
+        let packetID = session.inflight.insert(
+            message: message,
+            reference: queued.reference,
+            qos: queued.qos,
+            retain: queued.retain,
+            subscriptionIDs: queued.subscriptionIDs,
+            state: waits ? .awaitingCommit : .sent
+        )
+        if isDurable, let reference = queued.reference {
+            let entry = JournalEntry.sent(
+                session: session.number,
+                reference: reference,
+                packetID: packetID,
+                qos: queued.qos
+            )
+            let sequence = note(entry, &effects)
+            if waits {
+                hold(until: sequence, .sendInflight(connection.id, packetID: packetID))
+                return
+            }
+        }
+        send(message, on: connection, packetID: packetID, qos: queued.qos, retain: queued.retain, duplicate: false,
+            queued.subscriptionIDs, now: now, effects: &effects)
+    }
+
+    func drop(_ queued: Queued, of session: Session, _ reason: BrokerStatistics.DropReason, _ effects: inout Effects) {
+        counters.drop(reason)
+        guard let reference = queued.reference, session.isPersistent else { return }
+        note(.dropped(session: session.number, reference: reference), &effects)
+    }
+
+    private func awaitCommit(_ session: Session) {
+        guard !session.isAwaitingCommit else { return }
+        session.isAwaitingCommit = true
+        sessionsAwaitingCommit.append(session)
+    }
+
+    /// Asks for the messages at the head of the queue that are not in memory.
+    private func load(_ session: Session, effects: inout Effects) {
+        guard !session.isLoading else { return }
+        var records: [UInt64] = []
+        for queued in session.queue.prefix(configuration.loadBatchMessages) {
+            guard queued.message == nil, let reference = queued.reference, reference.record <= committedSequence
+            else { break }
+            if records.last != reference.record { records.append(reference.record) }
+        }
+        guard !records.isEmpty else { return }
+        ask(for: records, session, effects: &effects)
+    }
+
+    private func ask(for records: [UInt64], _ session: Session, effects: inout Effects) {
+        session.isLoading = true
+        session.askedFor = Set(records)
+        effects.list.append(.load(session: session.number, records: records))
+    }
+
+    /// Writes one PUBLISH, unless it is larger than the client takes [MQTT-3.1.2-24].
+    func send(
+        _ message: Message,
+        on connection: Connection,
+        packetID: UInt16,
+        qos: QoS,
+        retain: Bool,
+        duplicate: Bool,
+        _ subscriptionIDs: [UInt32],
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        var secondsLeft: UInt32 = 0
+        if message.expires {
+            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
+                giveUp(packetID, on: connection, .expired, &effects)
+                return
+            }
+            let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
+            secondsLeft = UInt32(clamping: left)
+        }
+        if connection.isV5 && connection.clientPacketBytesMax != .max {
+            let encoded = message.encoding(isV5: true, withPacketID: qos != .atMostOnce).readableBytes
+            // Subscription identifiers take at most five bytes each.
+            guard encoded &+ 5 &* subscriptionIDs.count <= Int(connection.clientPacketBytesMax) else {
+                giveUp(packetID, on: connection, .oversize, &effects)
+                return
+            }
+        }
+        counters.messagesSent &+= 1
+        effects.list.append(
+            .deliver(
+                connection.id,
+                Delivery(
+                    message: message,
+                    subscriptionIDs: connection.isV5 ? subscriptionIDs : [],
+                    packetID: packetID,
+                    qos: qos,
+                    isV5: connection.isV5,
+                    retain: retain,
+                    duplicate: duplicate,
+                    expirySecondsLeft: secondsLeft
+                )
+            )
+        )
+    }
+
+    /// An exchange that cannot be sent ends as if it had been acknowledged.
+    private func giveUp(
+        _ packetID: UInt16,
+        on connection: Connection,
+        _ reason: BrokerStatistics.DropReason,
+        _ effects: inout Effects
+    ) {
+        counters.drop(reason)
+        guard packetID != 0, let session = connection.session, let entry = session.inflight.remove(packetID),
+            entry.reference != nil, session.isPersistent
+        else { return }
+        noteAfterRecord(.acknowledged(session: session.number, packetID: packetID))
+    }
+
+    /// A connection has taken its session up again: unfinished exchanges are repeated in their order [MQTT-4.4.0-1],
+    /// then the queue goes on.
+    func resume(_ session: Session, now: BrokerTime, effects: inout Effects) {
+        guard let connection = session.connection else { return }
+        var missing: [UInt64] = []
+        for entry in session.inflight.ordered() {
+            switch entry.state {
+            case .releasing:
+                effects.list.append(.acknowledge(connection.id, .pubrel, packetID: entry.packetID, reason: .success))
+            case .received:
+                hold(until: nextSequence &- 1, .release(connection.id, packetID: entry.packetID))
+            case .awaitingCommit:
+                hold(until: nextSequence &- 1, .sendInflight(connection.id, packetID: entry.packetID))
+            case .sent:
+                if let message = entry.message {
+                    send(message, on: connection, packetID: entry.packetID, qos: entry.qos, retain: entry.retain,
+                        duplicate: true, entry.subscriptionIDs, now: now, effects: &effects)
+                } else if let reference = entry.reference {
+                    missing.append(reference.record)
+                }
+            }
+        }
+        guard missing.isEmpty else {
+            // After a restart the messages themselves are in the journal; the queue goes on when they are read.
+            ask(for: missing, session, effects: &effects)
+            return
+        }
+        drain(session, now: now, effects: &effects)
+    }
+}
+
+extension Session {
+    func popQueued() -> Queued? {
+        guard let first = queue.popFirst() else { return nil }
+        queuedBytes &-= Int(first.byteCount)
+        if first.message != nil { queuedResidentBytes &-= Int(first.byteCount) }
+        return first
+    }
+}

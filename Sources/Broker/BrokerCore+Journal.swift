@@ -1,0 +1,241 @@
+import DequeModule
+import MQTT
+import NIOCore
+
+// Records that go to the journal, and effects that wait until they are there.
+
+/// An effect that waits for a commit.
+struct Held {
+    let sequence: UInt64
+    let effect: HeldEffect
+}
+
+/// What may wait for a commit. It is done for whoever is there then; who went meanwhile gets it by redelivery.
+enum HeldEffect {
+    /// PUBACK or PUBREC to a publisher.
+    case publishAnswer(ConnectionID, qos: QoS, packetID: UInt16)
+    /// PUBLISH of an exchange that has a packet identifier already.
+    case sendInflight(ConnectionID, packetID: UInt16)
+    /// PUBLISH with QoS 0.
+    case push(Message, Session, retain: Bool, [UInt32])
+    /// PUBREL to a receiver.
+    case release(ConnectionID, packetID: UInt16)
+    /// PUBCOMP to a publisher.
+    case complete(ConnectionID, packetID: UInt16)
+    case suback(ConnectionID, Suback, [RetainedWanted])
+    case unsuback(ConnectionID, Unsuback)
+}
+
+extension BrokerCore {
+    // MARK: - Writing records
+
+    /// Begins a record of its own and gives its sequence number.
+    func beginRecord(_ effects: inout Effects) -> UInt64 {
+        let sequence = nextSequence
+        nextSequence &+= 1
+        if effects.journal.ends.isEmpty { effects.journal.firstSequence = sequence }
+        return sequence
+    }
+
+    /// Ends the record that ``beginRecord(_:)`` began.
+    func endRecord(_ effects: inout Effects) {
+        effects.journal.ends.append(effects.journal.writer.bytes.count)
+    }
+
+    /// Adds an entry to the turn's record of session changes; gives the record's sequence number.
+    ///
+    /// While the journal is not available nothing is written: what is not promised anew needs no record.
+    @discardableResult
+    func note(_ entry: JournalEntry, _ effects: inout Effects) -> UInt64 {
+        guard journalAvailable else { return committedSequence }
+        if bookkeepingIsOpen {
+            let start = effects.journal.ends.last ?? 0
+            let length = effects.journal.writer.bytes.count &- start
+            if length > configuration.bookkeepingRecordBytesMax { closeBookkeeping(&effects) }
+        }
+        if !bookkeepingIsOpen {
+            bookkeepingIsOpen = true
+            _ = beginRecord(&effects)
+        }
+        JournalRecord.write(entry, to: &effects.journal.writer)
+        return nextSequence &- 1
+    }
+
+    /// Adds an entry that comes up while a message's record is being written: it goes to the record after it.
+    func noteAfterRecord(_ entry: JournalEntry) {
+        if journalAvailable { laterNotes.append(entry) }
+    }
+
+    func closeBookkeeping(_ effects: inout Effects) {
+        if !laterNotes.isEmpty {
+            let entries = laterNotes
+            laterNotes = []
+            for entry in entries { note(entry, &effects) }
+        }
+        guard bookkeepingIsOpen else { return }
+        bookkeepingIsOpen = false
+        endRecord(&effects)
+    }
+
+    // MARK: - Waiting for the disk
+
+    func hold(until sequence: UInt64, _ effect: HeldEffect) {
+        held.append(Held(sequence: max(sequence, held.last?.sequence ?? 0), effect: effect))
+    }
+
+    /// All records up to `sequence` are on disk: what waited for them may go.
+    public func committed(through sequence: UInt64, now: BrokerTime, effects: inout Effects) {
+        guard sequence > committedSequence else { return }
+        committedSequence = sequence
+        releaseHeld(now: now, effects: &effects)
+        guard !sessionsAwaitingCommit.isEmpty else { return }
+        let waiting = sessionsAwaitingCommit
+        sessionsAwaitingCommit = []
+        for session in waiting {
+            session.isAwaitingCommit = false
+            drain(session, now: now, effects: &effects)
+        }
+    }
+
+    private func releaseHeld(now: BrokerTime, effects: inout Effects) {
+        while let first = held.first, first.sequence <= committedSequence {
+            held.removeFirst()
+            perform(first.effect, now: now, effects: &effects)
+        }
+    }
+
+    private func perform(_ effect: HeldEffect, now: BrokerTime, effects: inout Effects) {
+        switch effect {
+        case .publishAnswer(let id, let qos, let packetID):
+            guard let connection = connection(id), connection.state == .connected else { return }
+            if qos == .atLeastOnce && connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
+            let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
+            effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: .success))
+        case .sendInflight(let id, let packetID):
+            guard let connection = connection(id), connection.state == .connected, let session = connection.session,
+                let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
+            else { return }
+            session.inflight.update(packetID, state: .sent)
+            send(message, on: connection, packetID: packetID, qos: entry.qos, retain: entry.retain, duplicate: false,
+                entry.subscriptionIDs, now: now, effects: &effects)
+        case .push(let message, let session, let retain, let identifiers):
+            push(message, to: session, retain: retain, identifiers, now: now, effects: &effects)
+        case .release(let id, let packetID):
+            guard let connection = connection(id), connection.state == .connected, let session = connection.session,
+                let entry = session.inflight[packetID], entry.state == .received
+            else { return }
+            session.inflight.update(packetID, state: .releasing)
+            effects.list.append(.acknowledge(id, .pubrel, packetID: packetID, reason: .success))
+        case .complete(let id, let packetID):
+            effects.list.append(.acknowledge(id, .pubcomp, packetID: packetID, reason: .success))
+        case .suback(let id, let suback, let retainedWanted):
+            guard let connection = connection(id), connection.state == .connected, let session = connection.session
+            else { return }
+            effects.list.append(.send(id, .suback(suback)))
+            sendRetained(retainedWanted, to: session, now: now, effects: &effects)
+        case .unsuback(let id, let unsuback):
+            effects.list.append(.send(id, .unsuback(unsuback)))
+        }
+    }
+
+    /// The journal takes nothing any more (a failed sync, a full disk). Nothing is acknowledged that needs it: 5.0
+    /// publishers get quota exceeded, 3.x publishers no answer. What needs no disk goes on.
+    public func journalFailed(now: BrokerTime, effects: inout Effects) {
+        guard journalAvailable else { return }
+        journalAvailable = false
+        bookkeepingIsOpen = false
+        laterNotes = []
+        effects.journal.removeAll()
+        effects.list.append(
+            .log(Diagnostic(.error, "The journal takes no more records; messages that need it are not acknowledged"))
+        )
+        let waiting = held
+        held = []
+        for item in waiting {
+            guard case .publishAnswer(let id, let qos, let packetID) = item.effect,
+                let connection = connection(id), connection.state == .connected
+            else { continue }
+            counters.drop(.journalUnavailable)
+            if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
+            if qos == .exactlyOnce { connection.session?.inboundQoS2.remove(packetID) }
+            guard connection.isV5 else { continue }
+            let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
+            effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: .quotaExceeded))
+        }
+    }
+
+    /// The driver has read what ``Effect/load(session:records:)`` asked for. A record that is gone is counted as lost.
+    public func loaded(
+        session number: UInt32,
+        messages: [JournaledMessage],
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        guard let session = sessionsByNumber[number], session.isLoading else { return }
+        session.isLoading = false
+        var found: [MessageReference: Message] = [:]
+        for message in messages { found[message.reference] = Message(message, now: now) }
+        repeatLoaded(session, found, now: now, effects: &effects)
+        for index in session.queue.indices.prefix(configuration.loadBatchMessages) {
+            guard session.queue[index].message == nil, let reference = session.queue[index].reference,
+                let message = found[reference]
+            else { continue }
+            session.queue[index].message = message
+            session.queuedResidentBytes &+= Int(session.queue[index].byteCount)
+        }
+        // What was asked for and is not there now, the journal has lost.
+        while let head = session.queue.first, head.message == nil, let reference = head.reference,
+            session.askedFor.contains(reference.record)
+        {
+            _ = session.popQueued()
+            drop(head, of: session, .lost, &effects)
+        }
+        session.askedFor = []
+        drain(session, now: now, effects: &effects)
+    }
+
+    /// After a restart: exchanges that were open are repeated with what was read.
+    private func repeatLoaded(
+        _ session: Session,
+        _ found: [MessageReference: Message],
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        guard let connection = session.connection else { return }
+        for entry in session.inflight.ordered() where entry.state == .sent && entry.message == nil {
+            guard let reference = entry.reference, session.askedFor.contains(reference.record) else { continue }
+            guard let message = found[reference] else {
+                counters.drop(.lost)
+                _ = session.inflight.remove(entry.packetID)
+                note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
+                continue
+            }
+            session.inflight.attach(message, to: entry.packetID)
+            send(message, on: connection, packetID: entry.packetID, qos: entry.qos, retain: entry.retain,
+                duplicate: true, entry.subscriptionIDs, now: now, effects: &effects)
+        }
+    }
+}
+
+extension Message {
+    /// A message as the journal gives it back; its expiry counts from when it was received.
+    convenience init(_ message: JournaledMessage, now: BrokerTime) {
+        var expires = UInt64.max
+        if let seconds = message.properties.expirySeconds {
+            let due = message.receivedMilliseconds &+ Int64(seconds) &* 1_000
+            let left = max(0, due &- now.wallMilliseconds)
+            expires = now.monotonicNanoseconds &+ UInt64(left) &* 1_000_000
+        }
+        self.init(
+            topic: message.topic.copied(),
+            payload: ByteBufferCopy.of(message.payload),
+            properties: message.properties,
+            qos: message.qos,
+            retain: message.retain,
+            receivedMilliseconds: message.receivedMilliseconds,
+            expiresNanoseconds: expires,
+            origin: message.origin,
+            publisher: message.publisher
+        )
+    }
+}

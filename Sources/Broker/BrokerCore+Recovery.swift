@@ -1,0 +1,238 @@
+import DequeModule
+import MQTT
+public import NIOCore
+
+// The durable state back from the checkpoint and the records after it.
+extension BrokerCore {
+    /// Takes a checkpoint. Only on an empty core, before any record.
+    public func recover(checkpoint: ByteBuffer) throws(BrokerRecoveryError) {
+        for entry in try JournalRecord.entries(of: checkpoint, sequence: 0) {
+            apply(entry, sequence: 0, messageIndex: 0)
+        }
+    }
+
+    /// Takes one record. Records come in order, from the one after the checkpoint.
+    public func recover(record: ByteBuffer, sequence: UInt64) throws(BrokerRecoveryError) {
+        var index: UInt16 = 0
+        for entry in try JournalRecord.entries(of: record, sequence: sequence) {
+            apply(entry, sequence: sequence, messageIndex: index)
+            if case .message = entry { index &+= 1 }
+        }
+    }
+
+    /// Ends recovery: from here on events may come.
+    ///
+    /// - Parameter nextSequence: The number that the journal expects for its next record.
+    public func finishRecovery(nextSequence: UInt64, now: BrokerTime) {
+        self.nextSequence = nextSequence
+        committedSequence = nextSequence &- 1
+        table.forget()
+        restartRetainedExpiry(now)
+        for case let session? in sessions {
+            // Who was connected when the process died is detached from now on.
+            guard let detached = session.detached else {
+                session.detached = now
+                continue
+            }
+            // The monotonic clock did not survive; the wall clock tells how much of the expiry has passed.
+            let passed = UInt64(max(0, now.wallMilliseconds &- detached.wallMilliseconds)) &* 1_000_000
+            session.detached = BrokerTime(
+                monotonicNanoseconds: now.monotonicNanoseconds > passed ? now.monotonicNanoseconds &- passed : 0,
+                wallMilliseconds: detached.wallMilliseconds
+            )
+        }
+    }
+
+    /// The expiry of retained messages counts from when they were received, by the wall clock.
+    private func restartRetainedExpiry(_ now: BrokerTime) {
+        var expiring: [Message] = []
+        retained.forEach { _, message in
+            if message.properties.expirySeconds != nil { expiring.append(message) }
+        }
+        for message in expiring {
+            _ = retained.set(message.topic, Message(message.journaled(at: .zero), now: now))
+        }
+    }
+
+    private func apply(_ entry: JournalEntry, sequence: UInt64, messageIndex: UInt16) {
+        switch entry {
+        case .message(let message):
+            apply(message, MessageReference(record: sequence, index: messageIndex))
+        case .sessionOpened(let stored): open(stored)
+        case .sessionDetached(let number, let wall):
+            sessionsByNumber[number]?.detached = BrokerTime(monotonicNanoseconds: 0, wallMilliseconds: wall)
+        case .sessionClosed(let number):
+            guard let session = sessionsByNumber[number] else { return }
+            for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
+            forget(session)
+        case .subscribed(let number, let stored):
+            guard let session = sessionsByNumber[number],
+                let filter = try? TopicFilter(stored.filter, maxLevels: TopicLimits.levelsMax)
+            else { return }
+            let subscription = Subscription(
+                options: stored.options,
+                identifier: stored.identifier,
+                sharedFilter: filter.isShared ? filter : nil
+            )
+            session.subscriptions[filter] = subscription
+            table.insert(filter, subscriber: session.index, subscription)
+        case .unsubscribed(let number, let text):
+            guard let session = sessionsByNumber[number],
+                let filter = try? TopicFilter(text, maxLevels: TopicLimits.levelsMax)
+            else { return }
+            session.subscriptions[filter] = nil
+            table.remove(filter, subscriber: session.index)
+        case .sent(let number, let reference, let packetID, let qos):
+            guard let session = sessionsByNumber[number] else { return }
+            let queued = session.takeQueued(reference)
+            session.inflight.restore(
+                InflightTable.Entry(
+                    packetID: packetID,
+                    qos: qos,
+                    retain: queued?.retain ?? false,
+                    state: .sent,
+                    message: nil,
+                    reference: reference,
+                    subscriptionIDs: queued?.subscriptionIDs ?? []
+                )
+            )
+        case .received(let number, let packetID):
+            guard let session = sessionsByNumber[number], session.inflight[packetID] != nil else { return }
+            session.inflight.update(packetID, state: .releasing)
+        case .acknowledged(let number, let packetID):
+            _ = sessionsByNumber[number]?.inflight.remove(packetID)
+        case .dropped(let number, let reference):
+            _ = sessionsByNumber[number]?.takeQueued(reference)
+        case .released(let number, let packetID):
+            sessionsByNumber[number]?.inboundQoS2.remove(packetID)
+            sessionsByNumber[number]?.lastInboundRecord[packetID] = nil
+        case .handler(let name, let position, let key, let state, _):
+            remember(name, position, key, state.map(ByteBufferCopy.of))
+        case .queued(let number, let stored):
+            sessionsByNumber[number]?.restore(stored)
+        case .inflight(let number, let stored):
+            sessionsByNumber[number]?.inflight.restore(
+                InflightTable.Entry(
+                    packetID: stored.packetID,
+                    qos: stored.qos,
+                    retain: stored.retain,
+                    state: stored.isReceived ? .releasing : .sent,
+                    message: nil,
+                    reference: stored.reference,
+                    subscriptionIDs: stored.subscriptionIDs
+                )
+            )
+        case .pending(let number, let packetID):
+            sessionsByNumber[number]?.inboundQoS2.insert(packetID)
+            sessionsByNumber[number]?.lastInboundRecord[packetID] = sequence
+        case .nextSession(let number):
+            nextSessionNumber = max(nextSessionNumber, number)
+        }
+    }
+
+    private func apply(_ stored: StoredMessage, _ reference: MessageReference) {
+        if stored.retain { keep(Message(stored)) }
+        // A message in a checkpoint is there because it is retained; its receivers have their own entries.
+        guard reference.record > 0 else { return }
+        if stored.publisherSession != 0, let session = sessionsByNumber[stored.publisherSession] {
+            session.inboundQoS2.insert(stored.publisherPacketID)
+            session.lastInboundRecord[stored.publisherPacketID] = reference.record
+        }
+        let bytes = UInt32(clamping: stored.topic.bytes.readableBytes &+ stored.payload.readableBytes &+ 64)
+        for recipient in stored.recipients {
+            guard let session = sessionsByNumber[recipient.session] else { continue }
+            if recipient.packetID == 0 {
+                session.restore(
+                    StoredQueued(
+                        reference: reference,
+                        qos: recipient.qos,
+                        retain: recipient.retain,
+                        byteCount: bytes,
+                        subscriptionIDs: recipient.subscriptionIDs
+                    )
+                )
+            } else {
+                session.inflight.restore(
+                    InflightTable.Entry(
+                        packetID: recipient.packetID,
+                        qos: recipient.qos,
+                        retain: recipient.retain,
+                        state: .sent,
+                        message: nil,
+                        reference: reference,
+                        subscriptionIDs: recipient.subscriptionIDs
+                    )
+                )
+            }
+        }
+    }
+
+    private func open(_ stored: StoredSession) {
+        nextSessionNumber = max(nextSessionNumber, stored.session &+ 1)
+        if let session = sessionsByNumber[stored.session] {
+            session.expirySeconds = stored.expirySeconds
+            session.detached = nil
+            return
+        }
+        let identity = Identity(username: stored.username, clientID: stored.clientID)
+        _ = addSession(number: stored.session, identity, expirySeconds: stored.expirySeconds)
+    }
+}
+
+extension Session {
+    /// Takes a queued message out, wherever it stands; it stands at or near the head.
+    func takeQueued(_ reference: MessageReference) -> Queued? {
+        if queue.first?.reference == reference { return popQueued() }
+        guard let index = queue.firstIndex(where: { $0.reference == reference }) else { return nil }
+        let found = queue.remove(at: index)
+        queuedBytes &-= Int(found.byteCount)
+        return found
+    }
+
+    func restore(_ stored: StoredQueued) {
+        queue.append(
+            Queued(
+                message: nil,
+                reference: stored.reference,
+                qos: stored.qos,
+                retain: stored.retain,
+                byteCount: stored.byteCount,
+                subscriptionIDs: stored.subscriptionIDs
+            )
+        )
+        queuedBytes &+= Int(stored.byteCount)
+    }
+}
+
+extension Message {
+    /// A retained message as a record or a checkpoint holds it. The end of recovery sets its expiry.
+    convenience init(_ stored: StoredMessage) {
+        self.init(
+            topic: stored.topic.copied(),
+            payload: ByteBufferCopy.of(stored.payload),
+            properties: stored.properties,
+            qos: stored.qos,
+            retain: true,
+            receivedMilliseconds: stored.receivedMilliseconds,
+            expiresNanoseconds: .max,
+            origin: stored.origin,
+            publisher: stored.publisher
+        )
+    }
+}
+
+extension Message {
+    func journaled(at reference: MessageReference) -> JournaledMessage {
+        JournaledMessage(
+            reference: reference,
+            topic: topic,
+            payload: payload,
+            qos: qos,
+            retain: retain,
+            properties: properties,
+            receivedMilliseconds: receivedMilliseconds,
+            origin: origin,
+            publisher: publisher
+        )
+    }
+}

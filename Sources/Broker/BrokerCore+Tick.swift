@@ -1,0 +1,53 @@
+import MQTT
+
+// What time brings: keep alive, deadlines, delayed wills, the end of sessions.
+extension BrokerCore {
+    /// Ticks between two looks at sessions that may have expired.
+    private static let ticksPerSessionSweep: UInt64 = 8
+
+    /// Call about every 500 ms. A step of the wall clock does no harm: deadlines run on the monotonic clock.
+    public func tick(now: BrokerTime, effects: inout Effects) {
+        ticks &+= 1
+        let nanoseconds = now.monotonicNanoseconds
+        for case let connection? in connections {
+            switch connection.state {
+            case .awaitingConnect, .authenticating:
+                let limit = configuration.connectSeconds &* 1_000_000_000
+                if nanoseconds > connection.openedNanoseconds &+ limit {
+                    close(connection, CloseReason(.maximumConnectTime, "no CONNECT in time"), effects: &effects)
+                }
+            case .connected:
+                let limit = connection.silenceNanosecondsMax
+                if limit > 0 && nanoseconds > connection.lastReceivedNanoseconds &+ limit {
+                    counters.keepAliveTimeouts &+= 1
+                    close(
+                        connection,
+                        CloseReason(.keepAliveTimeout, statement: "MQTT-3.1.2-22", "nothing came for 1.5 keep alives"),
+                        effects: &effects
+                    )
+                }
+            case .closing: break
+            }
+        }
+        publishDueWills(now: now, effects: &effects)
+        if ticks % Self.ticksPerSessionSweep == 0 { endExpiredSessions(now: now, effects: &effects) }
+    }
+
+    private func publishDueWills(now: BrokerTime, effects: inout Effects) {
+        guard !delayedWills.isEmpty else { return }
+        let due = delayedWills.filter { $0.dueNanoseconds <= now.monotonicNanoseconds }
+        guard !due.isEmpty else { return }
+        delayedWills.removeAll { $0.dueNanoseconds <= now.monotonicNanoseconds }
+        for delayed in due { publish(delayed.will, of: delayed.session, now: now, effects: &effects) }
+    }
+
+    private func endExpiredSessions(now: BrokerTime, effects: inout Effects) {
+        for case let session? in sessions {
+            guard let detached = session.detached, session.expirySeconds != .max else { continue }
+            let limit = UInt64(session.expirySeconds) &* 1_000_000_000
+            if now.monotonicNanoseconds > detached.monotonicNanoseconds &+ limit {
+                end(session, now: now, effects: &effects)
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+import DequeModule
+public import MQTT
+import NIOCore
+
+/// The broker without I/O: events and a time go in, ``Effects`` come out.
+///
+/// It has no sockets, threads, clocks or logs, so a whole site can run in a simulation. One loop owns it and calls it;
+/// it is not `Sendable`. A batch of events is followed by one ``endTurn(now:effects:)``, then the driver performs the
+/// effects.
+///
+/// What is acknowledged is on disk: an acknowledgement of a message that anything durable wants is held until
+/// ``committed(through:now:effects:)`` says that its journal record is.
+public final class BrokerCore {
+    let configuration: BrokerConfiguration
+    let authorizer: any Authorizer
+
+    var connections: ContiguousArray<Connection?> = []
+    /// By index; nil where an index is free.
+    var sessions: ContiguousArray<Session?> = []
+    var freeSessionIndices: [UInt32] = []
+    var sessionsByIdentity: [Identity: Session] = [:]
+    var sessionsByNumber: [UInt32: Session] = [:]
+    var nextSessionNumber: UInt32 = 1
+    var nextAssignedClientID: UInt64 = 1
+
+    var table: RouteTable
+    var retained = RetainedIndex<Message>()
+    var durableReaders: UInt32 = 0
+    var handlers: [String: RecoveredHandler] = [:]
+    var delayedWills: [DelayedWill] = []
+
+    /// The sequence number of the next journal record.
+    var nextSequence: UInt64 = 1
+    /// All records up to here are on disk.
+    var committedSequence: UInt64 = 0
+    var journalAvailable = true
+    /// Effects that wait for a commit, by the sequence they wait for, which never falls along the queue.
+    var held: Deque<Held> = []
+    var sessionsAwaitingCommit: [Session] = []
+    /// Whether the turn's record of acknowledgements and session changes is open.
+    var bookkeepingIsOpen = false
+    var laterNotes: [JournalEntry] = []
+    var ticks: UInt64 = 0
+
+    var counters = BrokerStatistics()
+
+    /// Makes an empty core.
+    ///
+    /// - Parameters:
+    ///   - configuration: The limits.
+    ///   - authorizer: Who may do what.
+    public init(configuration: BrokerConfiguration = .init(), authorizer: any Authorizer) {
+        self.configuration = configuration
+        self.authorizer = authorizer
+        self.table = RouteTable(rememberedMax: configuration.routeCacheEntriesMax)
+        self.journalAvailable = configuration.isDurable
+    }
+
+    /// Registers a reader of the journal (a handler, a bridge): messages that match are journalled whatever their QoS.
+    public func addDurableReader(name: String, filters: [TopicFilter]) {
+        guard configuration.isDurable else { return }
+        let subscriber = RouteTable.durableReaderBit | durableReaders
+        durableReaders &+= 1
+        for filter in filters {
+            table.insert(filter, subscriber: subscriber, Subscription(options: .init(), identifier: 0))
+        }
+    }
+
+    /// What the journal says of each handler.
+    public var recoveredHandlers: [String: RecoveredHandler] { handlers }
+
+    /// What has been counted; the gauges are computed now.
+    public var statistics: BrokerStatistics {
+        var now = counters
+        now.sessions = sessionsByIdentity.count
+        now.retainedMessages = retained.count
+        now.clientsConnected = 0
+        now.subscriptions = 0
+        for session in sessions {
+            guard let session else { continue }
+            if session.connection != nil { now.clientsConnected += 1 }
+            now.subscriptions += session.subscriptions.count
+            now.queuedMessages += session.queue.count
+            now.inflightMessages += session.inflight.count
+        }
+        return now
+    }
+
+    /// The oldest journal record that a session still needs; `UInt64.max` if none does.
+    public var oldestNeededRecord: UInt64 {
+        sessions.reduce(UInt64.max) { min($0, $1?.oldestNeededRecord ?? .max) }
+    }
+
+    // MARK: - Events
+
+    /// A transport connection was accepted.
+    public func opened(_ id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
+        let slot = Int(id.slot)
+        while connections.count <= slot { connections.append(nil) }
+        connections[slot] = Connection(id: id, info: info, now: now)
+    }
+
+    /// A whole packet has come.
+    public func received(_ id: ConnectionID, _ packet: Packet, now: BrokerTime, effects: inout Effects) {
+        guard let connection = connection(id) else { return }
+        connection.lastReceivedNanoseconds = now.monotonicNanoseconds
+        switch connection.state {
+        case .connected: handle(packet, from: connection, now: now, effects: &effects)
+        case .awaitingConnect:
+            guard case .connect(let connect) = packet else {
+                let error = MQTTError(.protocolError, "MQTT-3.1.0-1", "the first packet was not CONNECT")
+                violated(id, error: error, now: now, effects: &effects)
+                return
+            }
+            handle(connect, on: connection, effects: &effects)
+        case .authenticating:
+            guard connection.early.count < configuration.packetsBeforeConnackMax else {
+                close(connection, CloseReason(.quotaExceeded, "too many packets before CONNACK"), effects: &effects)
+                return
+            }
+            connection.early.append(packet)
+        case .closing: break
+        }
+    }
+
+    /// The peer broke a rule: the decoder refused its bytes. It gets the reason code where its version has one.
+    public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
+        guard let connection = connection(id), connection.state != .closing else { return }
+        counters.protocolErrors &+= 1
+        if connection.state != .connected && error.reason == .unsupportedProtocolVersion {
+            // [MQTT-3.1.2-2]: the version is the one thing that is answered before CONNECT is understood.
+            effects.list.append(.send(id, .connack(Connack(reason: error.reason))))
+        }
+        close(
+            connection,
+            CloseReason(error.reason, statement: error.statement, error.message),
+            effects: &effects
+        )
+    }
+
+    /// The transport is gone.
+    public func closed(_ id: ConnectionID, now: BrokerTime, effects: inout Effects) {
+        guard let connection = connection(id) else { return }
+        connections[Int(id.slot)] = nil
+        detach(connection, now: now, effects: &effects)
+    }
+
+    /// The transport takes bytes again, or does not for now. While it does not, QoS 0 is dropped and counted, QoS 1
+    /// and 2 wait in the session.
+    public func writabilityChanged(_ id: ConnectionID, isWritable: Bool, now: BrokerTime, effects: inout Effects) {
+        guard let connection = connection(id), connection.isWritable != isWritable else { return }
+        connection.isWritable = isWritable
+        if isWritable, let session = connection.session { drain(session, now: now, effects: &effects) }
+    }
+
+    /// Ends a batch of events. Call it before the effects are performed.
+    public func endTurn(now: BrokerTime, effects: inout Effects) {
+        closeBookkeeping(&effects)
+    }
+
+    /// The site stops: 5.0 clients are told, all are disconnected. Sessions stay.
+    public func shutDown(now: BrokerTime, effects: inout Effects) {
+        for case let connection? in connections where connection.state != .closing {
+            close(connection, CloseReason(.serverShuttingDown, "the site shuts down"), effects: &effects)
+            // A planned stop is not the client's death: its will is not due [MQTT-3.1.2-10 speaks of failures].
+            connection.will = nil
+        }
+        closeBookkeeping(&effects)
+    }
+
+    // MARK: - Connections
+
+    func connection(_ id: ConnectionID) -> Connection? {
+        let slot = Int(id.slot)
+        guard slot < connections.count, let connection = connections[slot], connection.id == id else { return nil }
+        return connection
+    }
+
+    /// Closes a connection from our side, with a DISCONNECT where the version has one [MQTT-3.14.0-1].
+    func close(_ connection: Connection, _ reason: CloseReason, effects: inout Effects) {
+        guard connection.state != .closing else { return }
+        if connection.state == .connected && connection.isV5 {
+            var properties: Properties = []
+            if connection.wantsProblemInformation && !reason.message.isEmpty {
+                properties.values.append(.reasonString(reason.message))
+            }
+            effects.list.append(
+                .send(connection.id, .disconnect(Disconnect(reason: reason.reason, properties: properties)))
+            )
+        }
+        connection.state = .closing
+        connection.early = []
+        effects.list.append(.close(connection.id, reason))
+    }
+
+    private func handle(_ packet: Packet, from connection: Connection, now: BrokerTime, effects: inout Effects) {
+        switch packet {
+        case .publish(let publish): handle(publish, from: connection, now: now, effects: &effects)
+        case .puback(let answer): handlePuback(answer, from: connection, now: now, effects: &effects)
+        case .pubrec(let answer): handlePubrec(answer, from: connection, now: now, effects: &effects)
+        case .pubrel(let answer): handlePubrel(answer, from: connection, now: now, effects: &effects)
+        case .pubcomp(let answer): handlePubcomp(answer, from: connection, now: now, effects: &effects)
+        case .subscribe(let subscribe): handle(subscribe, from: connection, now: now, effects: &effects)
+        case .unsubscribe(let unsubscribe): handle(unsubscribe, from: connection, now: now, effects: &effects)
+        case .pingreq: effects.list.append(.send(connection.id, .pingresp))
+        case .disconnect(let disconnect): handle(disconnect, from: connection, now: now, effects: &effects)
+        case .connect:
+            let error = MQTTError(.protocolError, "MQTT-3.1.0-2", "a second CONNECT came")
+            violated(connection.id, error: error, now: now, effects: &effects)
+        case .auth:
+            let error = MQTTError(.protocolError, "MQTT-4.12.0-6", "AUTH came, but CONNECT named no method")
+            violated(connection.id, error: error, now: now, effects: &effects)
+        case .connack, .suback, .unsuback, .pingresp:
+            let error = MQTTError(.protocolError, "section 2.1.2", "a packet came that only a server may send")
+            violated(connection.id, error: error, now: now, effects: &effects)
+        }
+    }
+}
+
+/// A will that waits for its delay.
+struct DelayedWill {
+    let session: Session
+    let will: Will
+    let dueNanoseconds: UInt64
+}

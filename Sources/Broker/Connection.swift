@@ -1,0 +1,46 @@
+import MQTT
+
+/// What the core knows of one transport connection. Confined to the loop of its core.
+final class Connection {
+    enum State {
+        /// Nothing but CONNECT may come.
+        case awaitingConnect
+        /// The driver is asking who it is.
+        case authenticating
+        case connected
+        /// It is being closed: whatever still comes is thrown away.
+        case closing
+    }
+
+    let id: ConnectionID
+    let info: ConnectionInfo
+    let openedNanoseconds: UInt64
+    var state = State.awaitingConnect
+    var connect: Connect?
+    /// Packets that came between CONNECT and CONNACK [MQTT-3.1.4-5].
+    var early: [Packet] = []
+    var assignedClientID = false
+
+    var isV5 = false
+    var session: Session?
+    /// Whether the transport takes more bytes.
+    var isWritable = true
+    var lastReceivedNanoseconds: UInt64
+    /// One and a half times the keep alive [MQTT-3.1.2-22]; 0 for none.
+    var silenceNanosecondsMax: UInt64 = 0
+    /// QoS 1 and 2 messages that may be on the way to the client.
+    var window = 0
+    /// QoS 1 and 2 messages of the client that are not answered yet.
+    var inboundInflight = 0
+    var clientPacketBytesMax = UInt32.max
+    var wantsProblemInformation = true
+    var aliases: [UInt16: TopicName] = [:]
+    var will: Will?
+
+    init(id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
+        self.id = id
+        self.info = info
+        self.openedNanoseconds = now.monotonicNanoseconds
+        self.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+}

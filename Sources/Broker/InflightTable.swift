@@ -1,0 +1,144 @@
+import MQTT
+
+/// The outbound QoS 1 and 2 exchanges of a session, by packet identifier.
+///
+/// A ring indexed by the identifier's low bits: identifiers are given out in order, so a look-up is one array access.
+struct InflightTable {
+    /// Where an exchange stands.
+    enum State: UInt8 {
+        /// PUBLISH may not go before its journal record is committed.
+        case awaitingCommit
+        /// PUBLISH has gone; PUBACK or PUBREC is due.
+        case sent
+        /// PUBREC has come but its record is not committed; PUBREL may not go yet.
+        case received
+        /// PUBREL has gone; PUBCOMP is due.
+        case releasing
+    }
+
+    struct Entry {
+        let packetID: UInt16
+        let qos: QoS
+        let retain: Bool
+        var state: State
+        /// The message; nil after recovery until it is loaded, and once PUBREC has come.
+        var message: Message?
+        /// Where it stands in the journal; nil if it is not journalled.
+        let reference: MessageReference?
+        let subscriptionIDs: [UInt32]
+        /// Grows with each exchange: the order of redelivery [MQTT-4.6.0-1].
+        fileprivate(set) var order: UInt64 = 0
+    }
+
+    private var slots: ContiguousArray<Entry?> = []
+    private var nextPacketID: UInt16 = 1
+    private var nextOrder: UInt64 = 0
+    private(set) var count = 0
+
+    /// Makes room for a window of so many exchanges.
+    mutating func reserve(_ window: Int) {
+        var size = 16
+        while size < 2 * max(window, count) && size < 65_536 { size *= 2 }
+        guard size != slots.count else { return }
+        rebuild(size: size)
+    }
+
+    private mutating func rebuild(size: Int) {
+        let entries = ordered()
+        var size = size
+        // 65,536 slots hold each identifier in its own, so this ends.
+        while true {
+            var fresh = ContiguousArray<Entry?>(repeating: nil, count: size)
+            var collided = false
+            for entry in entries {
+                let slot = Int(entry.packetID) & (size - 1)
+                if fresh[slot] != nil { collided = true }
+                fresh[slot] = entry
+            }
+            if !collided {
+                slots = fresh
+                return
+            }
+            size *= 2
+        }
+    }
+
+    /// Begins an exchange with the next free packet identifier.
+    mutating func insert(
+        message: Message?,
+        reference: MessageReference?,
+        qos: QoS,
+        retain: Bool,
+        subscriptionIDs: [UInt32],
+        state: State
+    ) -> UInt16 {
+        if count * 2 >= slots.count { reserve(count + 1) }
+        if slots.count < 65_536 && count * 2 >= slots.count { rebuild(size: max(16, slots.count * 2)) }
+        var packetID = nextPacketID
+        while packetID == 0 || slots[Int(packetID) & (slots.count - 1)] != nil { packetID &+= 1 }
+        nextPacketID = packetID &+ 1
+        put(
+            Entry(
+                packetID: packetID,
+                qos: qos,
+                retain: retain,
+                state: state,
+                message: message,
+                reference: reference,
+                subscriptionIDs: subscriptionIDs
+            )
+        )
+        return packetID
+    }
+
+    /// Puts back an exchange that the journal remembers.
+    mutating func restore(_ entry: Entry) {
+        _ = remove(entry.packetID)
+        if slots.isEmpty { rebuild(size: 16) }
+        while slots[Int(entry.packetID) & (slots.count - 1)] != nil { rebuild(size: slots.count * 2) }
+        put(entry)
+        if entry.packetID >= nextPacketID { nextPacketID = entry.packetID &+ 1 }
+    }
+
+    private mutating func put(_ entry: Entry) {
+        var entry = entry
+        entry.order = nextOrder
+        nextOrder += 1
+        slots[Int(entry.packetID) & (slots.count - 1)] = entry
+        count += 1
+    }
+
+    /// The exchange of a packet identifier.
+    subscript(packetID: UInt16) -> Entry? {
+        guard !slots.isEmpty, let entry = slots[Int(packetID) & (slots.count - 1)], entry.packetID == packetID else {
+            return nil
+        }
+        return entry
+    }
+
+    /// Changes the state of an exchange; false if there is none. `dropMessage` lets go of the payload.
+    mutating func update(_ packetID: UInt16, state: State, dropMessage: Bool = false) {
+        let slot = Int(packetID) & (slots.count - 1)
+        slots[slot]?.state = state
+        if dropMessage { slots[slot]?.message = nil }
+    }
+
+    /// Gives an exchange its message after it was loaded.
+    mutating func attach(_ message: Message, to packetID: UInt16) {
+        guard self[packetID] != nil else { return }
+        slots[Int(packetID) & (slots.count - 1)]?.message = message
+    }
+
+    /// Ends an exchange.
+    mutating func remove(_ packetID: UInt16) -> Entry? {
+        guard let entry = self[packetID] else { return nil }
+        slots[Int(packetID) & (slots.count - 1)] = nil
+        count -= 1
+        return entry
+    }
+
+    /// All exchanges in the order they began.
+    func ordered() -> [Entry] {
+        slots.compactMap { $0 }.sorted { $0.order < $1.order }
+    }
+}

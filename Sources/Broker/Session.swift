@@ -1,0 +1,81 @@
+import DequeModule
+import MQTT
+
+/// A client's session: what outlives its connection (MQTT 5.0 section 4.1).
+///
+/// Confined to the loop of its core.
+final class Session {
+    /// Names the session in the journal; never used again.
+    let number: UInt32
+    /// Index into the core's table and the subscriber of the subscription tree; used again after the session's end.
+    let index: UInt32
+    let identity: Identity
+    /// Seconds that it lives on without a connection; 0 ends it with the connection, 0xFFFFFFFF never.
+    var expirySeconds: UInt32
+
+    /// The connection that it is on now.
+    var connection: Connection?
+    var subscriptions: [TopicFilter: Subscription] = [:]
+    var inflight = InflightTable()
+    var queue: Deque<Queued> = []
+    var queuedBytes = 0
+    var queuedResidentBytes = 0
+    /// Inbound QoS 2 identifiers between PUBREC and PUBREL.
+    var inboundQoS2: Set<UInt16> = []
+    /// The journal record of each of them that is journalled.
+    var lastInboundRecord: [UInt16: UInt64] = [:]
+    /// Whether the driver is reading messages for it.
+    var isLoading = false
+    /// The journal records that it is reading.
+    var askedFor: Set<UInt64> = []
+    /// Whether it stands in the list of sessions that wait for the next commit.
+    var isAwaitingCommit = false
+    /// When its client went; nil while it is connected.
+    var detached: BrokerTime?
+    /// Whether every question to the authorizer is known to be answered with yes.
+    var isUnrestricted = false
+
+    init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
+        self.number = number
+        self.index = index
+        self.identity = identity
+        self.expirySeconds = expirySeconds
+    }
+
+    /// Whether it outlives its connection.
+    var isPersistent: Bool { expirySeconds > 0 }
+
+    /// The oldest journal record that it still needs.
+    var oldestNeededRecord: UInt64 {
+        var oldest = UInt64.max
+        for queued in queue {
+            // References grow along the queue, so the first one is the oldest.
+            guard let reference = queued.reference else { continue }
+            oldest = reference.record
+            break
+        }
+        for entry in inflight.ordered() {
+            if let reference = entry.reference { oldest = min(oldest, reference.record) }
+        }
+        return oldest
+    }
+}
+
+/// A message that waits for its turn in a session: by reference, with the message itself only while memory allows.
+struct Queued {
+    var message: Message?
+    let reference: MessageReference?
+    let qos: QoS
+    let retain: Bool
+    let byteCount: UInt32
+    let subscriptionIDs: [UInt32]
+}
+
+/// A subscription as its session holds it and as the tree finds it.
+struct Subscription: Sendable {
+    var options: SubscriptionOptions
+    /// The subscription identifier, 0 for none.
+    var identifier: UInt32
+    /// The whole filter of a shared subscription, its group's name.
+    var sharedFilter: TopicFilter?
+}

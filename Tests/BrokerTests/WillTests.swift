@@ -1,0 +1,71 @@
+import MQTT
+import NIOCore
+import Testing
+
+@testable import Broker
+
+@Suite struct WillTests {
+    private func will(delay: UInt32 = 0) -> Will {
+        Will(
+            topic: "status/c",
+            payload: ByteBuffer(string: "gone"),
+            qos: .atLeastOnce,
+            retain: false,
+            properties: delay == 0 ? [] : [.willDelayInterval(delay)]
+        )
+    }
+
+    private func watched() throws -> SimulatedSite {
+        let site = try SimulatedSite()
+        try site.connect(1, .v3("watcher"))
+        try site.send(1, .subscribe("status/#", .atLeastOnce))
+        _ = site.take(1)
+        return site
+    }
+
+    @Test func aWillGoesOutWhenTheConnectionBreaks() throws {
+        let site = try watched()
+        try site.connect(2, .v3("c", will: will()))
+        try site.drop(2)
+        #expect(site.publishes(1).map(\.text) == ["gone"])
+    }
+
+    @Test func aWillDoesNotGoOutAfterDisconnect() throws {
+        let site = try watched()
+        try site.connect(2, .v3("c", will: will()))
+        try site.send(2, .disconnect(Disconnect()))
+        #expect(site.publishes(1).isEmpty)
+    }
+
+    @Test func aWillGoesOutIfTheDisconnectAsksForIt() throws {
+        let site = try watched()
+        try site.connect(2, .v5("c", will: will()))
+        try site.send(2, .disconnect(Disconnect(reason: .disconnectWithWill)))
+        #expect(site.publishes(1).map(\.text) == ["gone"])
+    }
+
+    @Test func aDelayedWillIsForgottenIfTheClientComesBack() throws {
+        // [MQTT-3.1.3-9]
+        let site = try watched()
+        try site.connect(2, .v5("c", clean: false, expiry: 60, will: will(delay: 10)))
+        try site.drop(2)
+        try site.pass(seconds: 5)
+        try site.connect(2, .v5("c", clean: false, expiry: 60))
+        try site.pass(seconds: 20)
+        #expect(site.publishes(1).isEmpty)
+    }
+
+    @Test func aDelayedWillGoesOutAfterItsDelayOrWithItsSession() throws {
+        let site = try watched()
+        try site.connect(2, .v5("c", clean: false, expiry: 60, will: will(delay: 10)))
+        try site.drop(2)
+        try site.pass(seconds: 9)
+        #expect(site.publishes(1).isEmpty)
+        try site.pass(seconds: 2)
+        #expect(site.publishes(1).map(\.text) == ["gone"])
+        try site.connect(2, .v5("d", clean: false, expiry: 5, will: will(delay: 600)))
+        try site.drop(2)
+        try site.pass(seconds: 12)
+        #expect(site.publishes(1).map(\.text) == ["gone"], "the end of the session makes it due")
+    }
+}
