@@ -1,0 +1,124 @@
+/// The journal's thread: takes what was appended while the last sync ran, commits it as one group, says so.
+final class CommitLoop: Sendable {
+    /// What callers and the thread share.
+    struct Mailbox: Sendable {
+        var batches: [Batch] = []
+        var pendingBytes = 0
+        /// The last sequence that was accepted from the caller.
+        var acceptedThrough: UInt64
+        /// Room may have come: try a stalled commit again at once.
+        var isRetryWanted = false
+        var isClosing = false
+        var failure: JournalError?
+        /// Whether the end of the journal without room was told and not yet taken back.
+        var isStalled = false
+    }
+
+    private enum Work {
+        case batches([Batch])
+        case retry
+        case close([Batch])
+        case fail(JournalError)
+    }
+
+    let mailbox: Monitor<Mailbox>
+    private let configuration: Journal.Configuration
+    private let onCommit: @Sendable (CommitNotice) -> Void
+
+    init(
+        configuration: Journal.Configuration,
+        lastSequence: UInt64,
+        onCommit: @escaping @Sendable (CommitNotice) -> Void
+    ) {
+        self.configuration = configuration
+        self.onCommit = onCommit
+        mailbox = Monitor(Mailbox(acceptedThrough: lastSequence))
+    }
+
+    /// Runs until the journal is closed or has failed.
+    func run(_ writer: SegmentWriter) {
+        var isStalled = false
+        var unsyncedSince: UInt64?
+        while true {
+            let work = mailbox.wait(until: deadline(isStalled: isStalled, unsyncedSince: unsyncedSince)) { next(&$0) }
+            do throws(JournalError) {
+                switch work {
+                case .fail(let error):
+                    throw error
+                case .batches(let batches):
+                    isStalled = try commit(batches, writer, isStalled: isStalled)
+                case .retry:
+                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
+                case .close(let batches):
+                    _ = try commit(batches, writer, isStalled: isStalled)
+                    try writer.finish()
+                    mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
+                    return
+                case nil:
+                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
+                }
+                unsyncedSince = try syncIfDue(writer, unsyncedSince)
+                if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
+            } catch {
+                fail(error)
+                return
+            }
+        }
+    }
+
+    private func next(_ mailbox: inout Mailbox) -> Work? {
+        if let failure = mailbox.failure { return .fail(failure) }
+        let batches = mailbox.batches
+        mailbox.batches = []
+        if mailbox.isClosing { return .close(batches) }
+        if !batches.isEmpty { return .batches(batches) }
+        guard mailbox.isRetryWanted else { return nil }
+        mailbox.isRetryWanted = false
+        return .retry
+    }
+
+    private func commit(_ batches: [Batch], _ writer: SegmentWriter, isStalled: Bool) throws(JournalError) -> Bool {
+        let before = writer.lastSequence
+        let (outcome, released) = writer.commit(batches)
+        let through = writer.lastSequence
+        if case .failed(let error) = outcome { throw error }
+        mailbox.withLock { mailbox in
+            mailbox.pendingBytes -= released
+            if case .stalled = outcome { mailbox.isStalled = true } else { mailbox.isStalled = false }
+        }
+        if through > before { onCommit(.committed(through: through)) }
+        guard case .stalled(let error) = outcome else { return false }
+        if !isStalled || through > before { onCommit(.stalled(error)) }
+        return true
+    }
+
+    /// Syncs in the background where the policy acknowledges before the sync. Returns since when something waits for
+    /// it.
+    private func syncIfDue(_ writer: SegmentWriter, _ since: UInt64?) throws(JournalError) -> UInt64? {
+        guard case .interval(let milliseconds) = configuration.sync, writer.hasUnsynced else { return nil }
+        let now = SystemClock.monotonicNanoseconds()
+        guard let since else { return now }
+        guard now >= since + nanoseconds(milliseconds) else { return since }
+        try writer.sync()
+        return nil
+    }
+
+    private func deadline(isStalled: Bool, unsyncedSince: UInt64?) -> UInt64? {
+        if isStalled {
+            return SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
+        }
+        guard let unsyncedSince, case .interval(let milliseconds) = configuration.sync else { return nil }
+        return unsyncedSince + nanoseconds(milliseconds)
+    }
+
+    private func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(max(1, milliseconds)) * 1_000_000 }
+
+    private func fail(_ error: JournalError) {
+        mailbox.withLock { mailbox in
+            mailbox.failure = error
+            mailbox.batches = []
+            mailbox.pendingBytes = 0
+        }
+        onCommit(.failed(error))
+    }
+}

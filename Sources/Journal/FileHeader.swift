@@ -1,0 +1,126 @@
+/// Sixteen random bytes that all files of one journal carry.
+public struct JournalIdentity: Sendable, Hashable {
+    let high: UInt64
+    let low: UInt64
+
+    /// A new, random one.
+    public init() {
+        self.init(high: .random(in: 0 ... .max), low: .random(in: 0 ... .max))
+    }
+
+    /// A given one: simulations want every run to be the same.
+    public init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    var bytes: [UInt8] {
+        withUnsafeBytes(of: high.littleEndian, Array.init) + withUnsafeBytes(of: low.littleEndian, Array.init)
+    }
+}
+
+/// The first 64 bytes of every file of a journal, little-endian:
+/// ```
+///  0  8 bytes  magic of the kind of file
+///  8  UInt32   format version        12  UInt32  flags
+/// 16  16 bytes journal identity
+/// 32  UInt64   sequence: a segment's first one, what a checkpoint goes through
+/// 40  Int64    when it was made, milliseconds since 1970-01-01 UTC
+/// 48  UInt64   bytes: of the whole segment, of a checkpoint's content
+/// 56  UInt32   CRC-32C of a checkpoint's content
+/// 60  UInt32   CRC-32C of bytes 0..<60
+/// ```
+/// Magic, version and this checksum stay where they are in every future version, so that an older program can tell a
+/// newer file from a damaged one and leaves it alone.
+struct FileHeader: Sendable, Hashable {
+    /// What kind of file it is.
+    enum Kind: String {
+        case segment = "CWAYSEGM"
+        case checkpoint = "CWAYCHKP"
+        case identity = "CWAYIDEN"
+    }
+
+    static let byteCount = 64
+    /// The version this program writes, and the newest it reads.
+    static let currentVersion: UInt32 = 1
+    /// Flag: the file was used before, so what lies behind its records may be old records rather than zeros.
+    static let recycledFlag: UInt32 = 1
+
+    var version = currentVersion
+    var flags: UInt32 = 0
+    var identity: JournalIdentity
+    var sequence: UInt64 = 0
+    var createdMilliseconds: Int64 = 0
+    var bytes: UInt64 = 0
+    var contentChecksum: UInt32 = 0
+
+    /// Reads a header from the first 64 of these bytes; nil if they are none of that kind.
+    init?(_ kind: Kind, from source: [UInt8], at start: Int = 0) {
+        guard source.count >= start + FileHeader.byteCount else { return nil }
+        let bytes = Array(source[start..<start + FileHeader.byteCount])
+        guard Array(bytes[0..<8]) == Array(kind.rawValue.utf8) else { return nil }
+        guard FileHeader.load(UInt32.self, bytes, 60) == Checksum.plain(Array(bytes[0..<60])) else { return nil }
+        version = FileHeader.load(UInt32.self, bytes, 8)
+        flags = FileHeader.load(UInt32.self, bytes, 12)
+        identity = JournalIdentity(
+            high: FileHeader.load(UInt64.self, bytes, 16),
+            low: FileHeader.load(UInt64.self, bytes, 24)
+        )
+        sequence = FileHeader.load(UInt64.self, bytes, 32)
+        createdMilliseconds = FileHeader.load(Int64.self, bytes, 40)
+        self.bytes = FileHeader.load(UInt64.self, bytes, 48)
+        contentChecksum = FileHeader.load(UInt32.self, bytes, 56)
+    }
+
+    init(identity: JournalIdentity) { self.identity = identity }
+
+    /// The 64 bytes.
+    func encode(_ kind: Kind) -> [UInt8] {
+        var result = Array(kind.rawValue.utf8)
+        result.reserveCapacity(FileHeader.byteCount)
+        func append(_ value: some FixedWidthInteger) {
+            withUnsafeBytes(of: value.littleEndian) { result.append(contentsOf: $0) }
+        }
+        append(version)
+        append(flags)
+        append(identity.high)
+        append(identity.low)
+        append(sequence)
+        append(createdMilliseconds)
+        append(bytes)
+        append(contentChecksum)
+        append(Checksum.plain(result))
+        return result
+    }
+
+    private static func load<T: FixedWidthInteger>(_ type: T.Type, _ bytes: [UInt8], _ offset: Int) -> T {
+        bytes.withUnsafeBytes { T(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: type)) }
+    }
+}
+
+/// The names of a journal's files.
+enum FileName {
+    static let lock = "journal.lock"
+    static let identity = "journal.id"
+    static let segmentSuffix = ".segment"
+    static let checkpointSuffix = ".checkpoint"
+    static let spareSuffix = ".spare"
+    static let temporarySuffix = ".tmp"
+    static let corruptSuffix = ".corrupt"
+    private static let digits = 20
+
+    static func segment(_ first: UInt64) -> String { padded(first) + segmentSuffix }
+    static func checkpoint(_ through: UInt64) -> String { padded(through) + checkpointSuffix }
+    static func spare(_ formerFirst: UInt64) -> String { padded(formerFirst) + spareSuffix }
+
+    /// The number in a name with this suffix, or nil.
+    static func number(of name: String, suffix: String) -> UInt64? {
+        guard name.hasSuffix(suffix), name.utf8.count == digits + suffix.utf8.count else { return nil }
+        return UInt64(name.dropLast(suffix.count))
+    }
+
+    private static func padded(_ number: UInt64) -> String {
+        let text = String(number)
+        return String(repeating: "0", count: max(0, digits - text.utf8.count)) + text
+    }
+}

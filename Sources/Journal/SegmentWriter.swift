@@ -1,0 +1,287 @@
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// Records that were appended together: payloads one after the other, and where each ends.
+struct Batch: Sendable {
+    var firstSequence: UInt64
+    var bytes: [UInt8]
+    var ends: [Int]
+
+    /// What it counts for while it waits.
+    var cost: Int { bytes.count + ends.count * Frame.headerBytes }
+}
+
+/// Writes records into segments. Confined to the journal's thread.
+final class SegmentWriter {
+    /// How a commit ended.
+    enum Outcome {
+        /// All of it is committed.
+        case committed
+        /// No room for another segment; the rest waits in ``backlog``.
+        case stalled(JournalError)
+        /// Never to be tried again.
+        case failed(JournalError)
+    }
+
+    /// At most this much is collected before it is written; longer commits are several writes and still one sync.
+    private static let maxStagedBytes = 4 * 1024 * 1024
+
+    private let configuration: Journal.Configuration
+    private let disk: any Disk
+    private let identity: JournalIdentity
+    private let checksums: Checksum
+    private let catalogue: Catalogue
+
+    /// The segment that is written to; nil before the first record and after recovery found none to continue.
+    private var active: Segment?
+    /// Where the next frame goes.
+    private var tail: Int
+    /// The last record written, committed or not.
+    private(set) var lastSequence: UInt64
+    /// The last record that is on the disk for certain.
+    private(set) var syncedThrough: UInt64
+    /// Batches that are not written yet, and how many records of the first one are.
+    private(set) var backlog: [Batch] = []
+    private var backlogRecord = 0
+
+    private var stage: UnsafeMutableRawBufferPointer
+    private var stagedBytes = 0
+    private var staged: [(sequence: UInt64, offset: Int, end: Int)] = []
+
+    init(
+        configuration: Journal.Configuration,
+        disk: any Disk,
+        identity: JournalIdentity,
+        catalogue: Catalogue,
+        active: Segment?,
+        tail: Int,
+        lastSequence: UInt64
+    ) {
+        self.configuration = configuration
+        self.disk = disk
+        self.identity = identity
+        self.checksums = Checksum(of: identity)
+        self.catalogue = catalogue
+        self.active = active
+        self.tail = tail
+        self.lastSequence = lastSequence
+        self.syncedThrough = lastSequence
+        stage = .allocate(byteCount: 64 * 1024, alignment: Frame.alignment)
+    }
+
+    deinit { stage.deallocate() }
+
+    /// Whether something was written and not synced yet.
+    var hasUnsynced: Bool { syncedThrough < lastSequence }
+
+    /// Takes batches and writes them and what still waits, as one group: one write for each contiguous piece, one sync.
+    /// Returns how it ended and how many bytes (``Batch/cost``) no longer wait.
+    func commit(_ batches: [Batch]) -> (outcome: Outcome, releasedBytes: Int) {
+        backlog.append(contentsOf: batches)
+        var released = 0
+        var outcome = Outcome.committed
+        do throws(JournalError) {
+            var stall: JournalError?
+            writing: for index in backlog.indices {
+                while backlogRecord < backlog[index].ends.count {
+                    if let error = try writeRecord(of: index) {
+                        stall = error
+                        break writing
+                    }
+                    backlogRecord += 1
+                }
+                released += backlog[index].cost
+                backlogRecord = 0
+                // The memory goes at once, not when the whole group is through.
+                backlog[index] = Batch(firstSequence: 0, bytes: [], ends: [])
+            }
+            try flush()
+            if configuration.sync == .always { try sync() }
+            publish()
+            if let stall { outcome = .stalled(stall) }
+        } catch {
+            outcome = .failed(error)
+        }
+        backlog.removeAll { $0.ends.isEmpty }
+        return (outcome, released)
+    }
+
+    /// Begins a segment at once where recovery left none to continue, so that the sequences it gave up stay given up
+    /// whatever happens next. Without room it is left to the first record.
+    func begin() throws(JournalError) {
+        guard active == nil, lastSequence > 0 else { return }
+        _ = try roll(to: lastSequence + 1, dataBytes: 0)
+    }
+
+    /// Makes durable what was written.
+    func sync() throws(JournalError) {
+        guard hasUnsynced, let active else { return }
+        do throws(DiskError) { try active.file.sync() } catch { throw JournalError(error, as: .syncFailed) }
+        syncedThrough = lastSequence
+    }
+
+    /// Notes behind the last record that it was synced, where the next record will overwrite it. It costs one write
+    /// into the page cache while nothing else is to do, and lets recovery tell a torn tail from a damaged one.
+    func mark() throws(JournalError) {
+        guard let active, !hasUnsynced, lastSequence > 0, tail + Frame.headerBytes <= active.byteCount else { return }
+        var failure: DiskError?
+        withUnsafeTemporaryAllocation(byteCount: Frame.headerBytes, alignment: Frame.alignment) { raw in
+            guard let base = raw.baseAddress else { return }
+            let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+            let last = lastSequence
+            Frame.write(.mark, sequence: last, syncedThrough: last, payload: nothing, to: base, checksums)
+            do throws(DiskError) {
+                try active.file.writeAll(UnsafeRawBufferPointer(raw), at: tail)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw JournalError(failure, as: .writeFailed) }
+    }
+
+    /// Syncs everything and the mark after it, at the end of an orderly life.
+    func finish() throws(JournalError) {
+        try sync()
+        try mark()
+        guard let active, lastSequence > 0 else { return }
+        do throws(DiskError) { try active.file.sync() } catch { throw JournalError(error, as: .syncFailed) }
+    }
+
+    // MARK: Records
+
+    /// Stages the next record of a batch. Returns the reason if there is no room for it.
+    private func writeRecord(of index: Int) throws(JournalError) -> JournalError? {
+        let batch = backlog[index]
+        let start = backlogRecord == 0 ? 0 : batch.ends[backlogRecord - 1]
+        let length = batch.ends[backlogRecord] - start
+        let sequence = batch.firstSequence + UInt64(backlogRecord)
+        let needed = Frame.byteCount(payload: length)
+        if active.map({ tail + stagedBytes + needed > $0.byteCount }) ?? true {
+            try flush()
+            // The old segment is synced before the new one exists, whatever the policy: a segment's header proves that
+            // everything before it was stored.
+            try sync()
+            publish()
+            if let stall = try roll(to: sequence, dataBytes: needed) { return stall }
+        }
+        if stagedBytes > 0, stagedBytes + needed > SegmentWriter.maxStagedBytes { try flush() }
+        reserve(stagedBytes + needed)
+        guard let base = stage.baseAddress else { return nil }
+        batch.bytes.withUnsafeBytes { raw in
+            let payload = UnsafeRawBufferPointer(rebasing: raw[start..<start + length])
+            Frame.write(
+                .record,
+                sequence: sequence,
+                syncedThrough: syncedThrough,
+                payload: payload,
+                to: base + stagedBytes,
+                checksums
+            )
+        }
+        staged.append((sequence, tail + stagedBytes, tail + stagedBytes + needed))
+        stagedBytes += needed
+        return nil
+    }
+
+    private func reserve(_ bytes: Int) {
+        guard bytes > stage.count else { return }
+        let larger = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: max(bytes, min(stage.count * 2, SegmentWriter.maxStagedBytes)),
+            alignment: Frame.alignment
+        )
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: stage[0..<stagedBytes]))
+        stage.deallocate()
+        stage = larger
+    }
+
+    /// Writes what is staged.
+    private func flush() throws(JournalError) {
+        guard stagedBytes > 0, let active else { return }
+        let bytes = UnsafeRawBufferPointer(rebasing: stage[0..<stagedBytes])
+        do throws(DiskError) {
+            try active.file.writeAll(bytes, at: tail)
+        } catch {
+            throw JournalError(error, as: .writeFailed)
+        }
+        tail += stagedBytes
+        stagedBytes = 0
+        if let last = staged.last { lastSequence = last.sequence }
+        if stage.count > SegmentWriter.maxStagedBytes {
+            stage.deallocate()
+            stage = .allocate(byteCount: 64 * 1024, alignment: Frame.alignment)
+        }
+    }
+
+    /// Lets readers see what was written (and, where the policy says so, synced).
+    private func publish() {
+        guard let active, !staged.isEmpty else { return }
+        active.map.withLock { map in
+            for record in staged { map.append(sequence: record.sequence, offset: record.offset, end: record.end) }
+        }
+        staged.removeAll(keepingCapacity: true)
+        catalogue.withLock { $0.committedSequence = lastSequence }
+    }
+
+    // MARK: Segments
+
+    /// Opens the segment that starts with `sequence`. Returns the reason if there is no room for it; then nothing
+    /// changed.
+    private func roll(to sequence: UInt64, dataBytes: Int) throws(JournalError) -> JournalError? {
+        let minimum = max(configuration.segmentBytes, Journal.Configuration.minSegmentBytes)
+        let byteCount = max(minimum, (Segment.dataOffset + dataBytes + 4095) & ~4095)
+        let spare = catalogue.withLock { state -> Catalogue.Spare? in
+            guard let position = state.spares.firstIndex(where: { $0.byteCount == byteCount }) else { return nil }
+            return state.spares.remove(at: position)
+        }
+        if spare == nil, catalogue.bytesOnDisk + byteCount > configuration.maxBytes {
+            let limit = "\(configuration.maxBytes) bytes (max_bytes)"
+            return JournalError(
+                .sizeLimit,
+                "The journal takes all of its \(limit). It goes on when readers have let a segment go.",
+                path: configuration.directory
+            )
+        }
+        var header = FileHeader(identity: identity)
+        header.sequence = sequence
+        header.createdMilliseconds = configuration.wallMilliseconds()
+        header.bytes = UInt64(byteCount)
+        header.flags = spare == nil ? 0 : FileHeader.recycledFlag
+        let source = configuration.path(spare?.name ?? FileName.segment(sequence) + FileName.temporarySuffix)
+        let target = configuration.path(FileName.segment(sequence))
+        do throws(DiskError) {
+            let file = try disk.open(source, create: true)
+            if spare == nil { try file.allocate(byteCount) }
+            let encoded = header.encode(.segment)
+            try file.writeAll(encoded, at: 0)
+            try file.writeAll(encoded, at: Segment.headerCopyOffset)
+            try file.sync()
+            try disk.rename(source, to: target)
+            try disk.syncDirectory(configuration.directory)
+            open(file, header, byteCount)
+            return nil
+        } catch {
+            let failure = JournalError(error, as: error.operation == "fdatasync" ? .syncFailed : .writeFailed)
+            guard failure.isWantOfSpace, spare == nil else { throw failure }
+            try? disk.remove(source)
+            return failure
+        }
+    }
+
+    private func open(_ file: any DiskFile, _ header: FileHeader, _ byteCount: Int) {
+        let segment = Segment(
+            firstSequence: header.sequence,
+            name: FileName.segment(header.sequence),
+            file: file,
+            byteCount: byteCount,
+            createdMilliseconds: header.createdMilliseconds
+        )
+        catalogue.withLock { $0.segments.append(segment) }
+        active = segment
+        tail = Segment.dataOffset
+    }
+}
