@@ -1,0 +1,63 @@
+public import MQTT
+
+/// The bounds of a ``SiteServer``. Each has a line in `Docs/Limits.md`; values are checked and clamped at the start.
+public struct SiteServerLimits: Sendable, Hashable {
+    /// Connections of all listeners together. The next one is closed at once.
+    public var connectionsMax = 10_000
+    /// Connections from one IP address, so that one device gone mad cannot take every slot. The next one is closed.
+    public var connectionsPerAddressMax = 5_000
+    /// The queue of the kernel for connections that are not accepted yet.
+    public var backlog = 1_024
+    /// From accepting a TLS connection to the end of its handshake. Then it is closed.
+    public var handshakeSeconds: UInt64 = 10
+    /// Undecoded bytes of all connections that are not past CONNECT, together. A connection that exceeds them is closed.
+    public var preConnectBytesMax = 64 << 20
+    /// What the packet decoder takes.
+    public var decoder = DecoderLimits()
+    /// Bytes on the way to one client above which it counts as slow: the core drops QoS 0 and queues the rest.
+    public var outboundBytesMax = 1 << 20
+    /// Bytes on the way to one client below which it is no longer slow.
+    public var outboundResumeBytes = 512 << 10
+    /// Bytes that a slow client may still cause (acknowledgements, its in-flight window) before nothing more is read
+    /// from it, until it is no longer slow.
+    public var slowClientBytesMax = 256 << 10
+    /// Bytes on the way to one client at which the connection is cut, whatever they are.
+    public var outboundBytesHardMax = 64 << 20
+    /// Bytes gathered for one client before they are written within a turn rather than at its end.
+    public var gatherBytesMax = 256 << 10
+    /// The largest single read from a socket.
+    public var readBytesMax = 64 << 10
+    /// How long a connection that is being closed may take to send what was written before, and its peer to read it.
+    public var closeSeconds: UInt64 = 3
+    /// Journal bytes that are not yet on the disk above which nothing more is read from those that publish.
+    /// Reading goes on at half of it.
+    public var journalPendingBytesMax = 64 << 20
+    /// Journal bytes between two checkpoints.
+    public var checkpointBytes = 64 << 20
+    /// Log lines about peers (refused, malformed, failed handshakes) in one second; the rest is counted.
+    public var peerLogLinesPerSecond = 20
+
+    /// The defaults.
+    public init() {}
+
+    /// The same limits with every value inside its meaningful range, so that a 0 in a file cannot stall or trap.
+    func clamped() -> SiteServerLimits {
+        var limits = self
+        limits.connectionsMax = min(max(1, connectionsMax), 1 << 20)
+        limits.connectionsPerAddressMax = max(1, connectionsPerAddressMax)
+        limits.backlog = min(max(1, backlog), 65_535)
+        limits.handshakeSeconds = min(max(1, handshakeSeconds), 3_600)
+        limits.preConnectBytesMax = max(64 << 10, preConnectBytesMax)
+        limits.outboundBytesMax = min(max(16 << 10, outboundBytesMax), 1 << 30)
+        limits.outboundResumeBytes = min(max(1, outboundResumeBytes), limits.outboundBytesMax)
+        limits.slowClientBytesMax = max(4 << 10, slowClientBytesMax)
+        limits.outboundBytesHardMax = max(limits.outboundBytesMax * 2, outboundBytesHardMax)
+        limits.gatherBytesMax = min(max(4 << 10, gatherBytesMax), limits.outboundBytesMax)
+        limits.readBytesMax = min(max(1 << 10, readBytesMax), 1 << 20)
+        limits.closeSeconds = min(max(1, closeSeconds), 60)
+        limits.journalPendingBytesMax = max(64 << 10, journalPendingBytesMax)
+        limits.checkpointBytes = max(64 << 10, checkpointBytes)
+        limits.peerLogLinesPerSecond = max(1, peerLogLinesPerSecond)
+        return limits
+    }
+}

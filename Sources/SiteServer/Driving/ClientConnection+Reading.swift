@@ -1,0 +1,130 @@
+internal import Broker
+internal import Logging
+internal import MQTT
+internal import NIOCore
+
+// Bytes come in: one batch of packets per read goes into the core as one turn.
+extension ClientConnection {
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = Self.unwrapInboundIn(data)
+        driver.counters.bytesReceived.add(bytes.readableBytes)
+        switch phase {
+        case .awaitingConnect, .connected: break
+        case .connecting:
+            // Reading is halted; these bytes were on their way in the same round.
+            keep(&bytes)
+            return
+        case .opening, .closing, .closed: return
+        }
+        guard undecoded.readableBytes > 0 else {
+            decode(&bytes)
+            keep(&bytes)
+            return
+        }
+        undecoded.writeBuffer(&bytes)
+        decodeKept()
+    }
+
+    /// Goes on with what was kept while CONNECT waited for its answer.
+    func resumeAfterConnect() {
+        guard phase == .connected else { return }
+        resumeReading(.connecting)
+        decodeKept()
+    }
+
+    // MARK: - Decoding
+
+    private func decodeKept() {
+        var bytes = ByteBuffer()
+        swap(&bytes, &undecoded)
+        decode(&bytes)
+        guard phase != .closed else { return }
+        if bytes.readableBytes == 0 {
+            // An idle connection holds no read buffer.
+            if bytes.capacity <= Self.keptCapacityMax, bytes.modifyIfUniquelyOwned({ $0.clear() }) != nil {
+                undecoded = bytes
+            }
+        } else {
+            bytes.discardReadBytes()
+            undecoded = bytes
+        }
+        countPreConnect(undecoded.readableBytes)
+    }
+
+    /// Keeps the bytes of a packet that is not whole, as a copy: what was read goes back to the channel.
+    private func keep(_ bytes: inout ByteBuffer) {
+        guard bytes.readableBytes > 0, phase != .closed, phase != .closing else { return }
+        undecoded.writeBuffer(&bytes)
+        countPreConnect(undecoded.readableBytes)
+    }
+
+    private static let keptCapacityMax = 4 << 10
+
+    /// Decodes all whole packets and gives them to the core, as one turn.
+    private func decode(_ bytes: inout ByteBuffer) {
+        let now = BrokerTime.now()
+        let core = driver.core
+        let id = id
+        let appendedBefore = driver.appendedThrough
+        var effects = driver.beginTurn()
+        var decoder = self.decoder
+        do {
+            while phase == .connected, let packet = try decoder.next(&bytes) {
+                core.received(id, packet, now: now, effects: &effects)
+                if case .disconnect = packet { break }
+            }
+            if phase == .awaitingConnect, let packet = try decoder.next(&bytes) {
+                version = decoder.version ?? version
+                phase = .connecting
+                pauseReading(.connecting)
+                core.received(id, packet, now: now, effects: &effects)
+            }
+        } catch {
+            // The answer is written in the version that the client meant, also where its CONNECT is wrong.
+            version = decoder.version ?? version
+            core.violated(id, error: error, now: now, effects: &effects)
+        }
+        self.decoder = decoder
+        driver.endTurn(effects, now: now)
+        guard driver.isJournalBehind, driver.appendedThrough != appendedBefore else { return }
+        guard phase == .connected, !pauses.contains(.journal) else { return }
+        // Only those whose packets fill the journal wait for it; QoS 0 that no durable reader wants goes on.
+        pauseReading(.journal)
+        driver.pausedForJournal.append(id)
+    }
+
+    // MARK: - Bounds
+
+    /// Keeps the driver's sum of pre-CONNECT bytes right, and goes when it is too large.
+    func countPreConnect(_ bytes: Int) {
+        let counted = phase == .awaitingConnect || phase == .connecting ? bytes : 0
+        guard counted != preConnectBytes else { return }
+        driver.preConnectBytes += counted - preConnectBytes
+        preConnectBytes = counted
+        guard counted > 0, driver.preConnectBytes > driver.limits.preConnectBytesMax else { return }
+        driver.counters.connectionsRefused.add()
+        let now = BrokerTime.now()
+        driver.logPeer(.warning, "Too many bytes wait for their CONNECT", logMetadata(), now: now)
+        context?.close(promise: nil)
+    }
+
+    /// Stops reading from the socket.
+    func pauseReading(_ pause: Pause) {
+        let wasReading = pauses.isEmpty
+        pauses.insert(pause)
+        guard wasReading, let context else { return }
+        if pause != .connecting { driver.counters.readingPauses.add() }
+        setAutoRead(false, context)
+    }
+
+    /// Reads again, if nothing else speaks against it.
+    func resumeReading(_ pause: Pause) {
+        guard pauses.remove(pause) != nil, pauses.isEmpty, let context else { return }
+        setAutoRead(true, context)
+    }
+
+    private func setAutoRead(_ value: Bool, _ context: ChannelHandlerContext) {
+        // It fails only if the channel is closed, and then it does not matter.
+        try? context.channel.syncOptions?.setOption(.autoRead, value: value)
+    }
+}

@@ -1,0 +1,247 @@
+internal import Broker
+internal import Journal
+internal import Logging
+internal import MQTT
+internal import NIOCore
+internal import NIOPosix
+
+/// Drives a ``BrokerCore``: gives it what came in and the time, and performs the effects.
+///
+/// Confined to one event loop, on which all its connections live. A turn is: events into the core, `endTurn`, effects
+/// performed (bytes gathered per connection, records handed to the journal). What was gathered is written once per
+/// connection at the end of the event loop's round, so many reads become one write for each receiver.
+final class CoreDriver {
+    let loop: any EventLoop
+    let core: BrokerCore
+    let limits: SiteServerLimits
+    /// How long records stay after every reader has passed them.
+    let journalKeep: Duration
+    let counters: ServerCounters
+    let logger: Logger
+    let authenticator: any Authenticator
+    let journal: Journal?
+    /// For work that blocks: reading queued messages from the journal, encoding and writing checkpoints.
+    let blockingPool: NIOThreadPool
+    let notices: NoticeSlot
+
+    var table: ConnectionTable
+    var buffers = BufferPool()
+    var connectionsByAddress: [String: Int] = [:]
+    var connectionsByListener: [Int]
+    /// Undecoded bytes of connections that are not past CONNECT.
+    var preConnectBytes = 0
+    var handshakeDeadlines: DeadlineQueue
+    var closeDeadlines: DeadlineQueue
+    var peerLog: PeerLogGate
+
+    var checkpoints: CheckpointSchedule
+    /// Connections that are not read from until the journal has caught up.
+    var pausedForJournal: ContiguousArray<ConnectionID> = []
+    var isJournalBehind = false
+    var journalHasFailed = false
+    /// Until then no keep alive is judged: we did not read ourselves.
+    var judgesSilenceAfter: UInt64 = 0
+    /// The last record handed to the journal.
+    var appendedThrough: UInt64 = 0
+
+    /// The value that all turns use; nil during a turn.
+    private var effects: Effects? = Effects()
+    private var touched: ContiguousArray<ClientConnection> = []
+    private var isFlushScheduled = false
+    private var writabilityChanges: ContiguousArray<(id: ConnectionID, isWritable: Bool)> = []
+    private var flushTask: @Sendable () -> Void = {}
+    private var tickTask: RepeatedTask?
+    var isShuttingDown = false
+    /// Succeeds when the last connection is gone during a shutdown.
+    var allGone: EventLoopPromise<Void>?
+
+    init(
+        loop: any EventLoop,
+        core: BrokerCore,
+        configuration: SiteServerConfiguration,
+        counters: ServerCounters,
+        logger: Logger,
+        authenticator: any Authenticator,
+        journal: Journal?,
+        notices: NoticeSlot,
+        blockingPool: NIOThreadPool,
+        externalOldestNeeded: @escaping @Sendable () -> UInt64
+    ) {
+        loop.preconditionInEventLoop()
+        let limits = configuration.limits.clamped()
+        self.loop = loop
+        self.core = core
+        self.limits = limits
+        self.journalKeep = configuration.journalKeep
+        self.counters = counters
+        self.logger = logger
+        self.authenticator = authenticator
+        self.journal = journal
+        self.notices = notices
+        self.blockingPool = blockingPool
+        self.table = ConnectionTable(max: limits.connectionsMax)
+        self.connectionsByListener = Array(repeating: 0, count: configuration.listeners.count)
+        self.handshakeDeadlines = DeadlineQueue(seconds: limits.handshakeSeconds)
+        self.closeDeadlines = DeadlineQueue(seconds: limits.closeSeconds)
+        self.peerLog = PeerLogGate(linesPerSecond: limits.peerLogLinesPerSecond)
+        self.checkpoints = CheckpointSchedule(
+            bytesBetween: limits.checkpointBytes,
+            externalOldestNeeded: externalOldestNeeded
+        )
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        self.flushTask = { bound.value.flushTouched() }
+    }
+
+    /// Starts the clock of the core.
+    func startTicking() {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        tickTask = loop.scheduleRepeatedTask(initialDelay: .milliseconds(500), delay: .milliseconds(500)) { _ in
+            bound.value.tick()
+        }
+    }
+
+    /// Stops the clock of the core and breaks the reference cycle of the flush task.
+    func stop() {
+        tickTask?.cancel()
+        tickTask = nil
+        flushTask = {}
+    }
+
+    // MARK: - Turns
+
+    /// Takes the effects for a turn. A local value costs no exclusivity check per message. Turns never nest: what
+    /// happens while effects are performed (a channel that fills up) is queued and becomes part of the same turn.
+    @inline(__always)
+    func beginTurn() -> Effects { effects.take() ?? Effects() }
+
+    /// Ends a turn: performs what the core asked for until it asks for nothing more.
+    func endTurn(_ effects: consuming Effects, now: BrokerTime) {
+        perform(&effects, now: now)
+        self.effects = effects
+    }
+
+    /// One turn around one call of the core.
+    func turn<Value>(_ body: (BrokerCore, BrokerTime, inout Effects) -> Value) -> Value {
+        let now = BrokerTime.now()
+        var effects = beginTurn()
+        let value = body(core, now, &effects)
+        endTurn(effects, now: now)
+        return value
+    }
+
+    /// Performs effects, and those of the events they cause in turn, until there are none.
+    func perform(_ effects: inout Effects, now: BrokerTime) {
+        while true {
+            core.endTurn(now: now, effects: &effects)
+            for index in effects.list.indices { perform(effects.list[index], now: now) }
+            effects.list.removeAll(keepingCapacity: true)
+            if !effects.journal.isEmpty { append(&effects, now: now) }
+            if writabilityChanges.isEmpty && effects.list.isEmpty && effects.journal.isEmpty { break }
+            for change in writabilityChanges {
+                core.writabilityChanged(change.id, isWritable: change.isWritable, now: now, effects: &effects)
+            }
+            writabilityChanges.removeAll(keepingCapacity: true)
+        }
+        if !touched.isEmpty { scheduleFlush() }
+    }
+
+    @inline(__always)
+    private func perform(_ effect: Effect, now: BrokerTime) {
+        switch effect {
+        case .deliver(let id, let delivery): table.connection(id)?.deliver(delivery)
+        case .acknowledge(let id, let kind, packetID: let packetID, reason: let reason):
+            table.connection(id)?.acknowledge(kind, packetID: packetID, reason: reason)
+        case .send(let id, let packet): table.connection(id)?.send(packet)
+        case .close(let id, let reason): table.connection(id)?.finish(reason, now: now)
+        case .authenticate(let id, let request): authenticate(id, request)
+        case .load(session: let session, records: let records): load(session: session, records: records)
+        case .log(let diagnostic): log(diagnostic)
+        }
+    }
+
+    /// Notes that a connection has bytes to write at the end of the round.
+    @inline(__always)
+    func touch(_ connection: ClientConnection) { touched.append(connection) }
+
+    /// Whether effects are being performed, so that the core must not be called.
+    var isInTurn: Bool { effects == nil }
+
+    /// Notes that a channel takes bytes again, or no more. The core hears of it at the end of this turn or round.
+    func writabilityChanged(_ id: ConnectionID, isWritable: Bool) {
+        writabilityChanges.append((id, isWritable))
+        scheduleFlush()
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled else { return }
+        isFlushScheduled = true
+        loop.execute(flushTask)
+    }
+
+    /// Writes what was gathered: one write and flush for each connection.
+    private func flushTouched() {
+        var flushing: ContiguousArray<ClientConnection> = []
+        swap(&flushing, &touched)
+        for connection in flushing { connection.flush() }
+        flushing.removeAll(keepingCapacity: true)
+        if touched.isEmpty { swap(&flushing, &touched) }
+        if !writabilityChanges.isEmpty { turn { _, _, _ in } }
+        isFlushScheduled = false
+        if !touched.isEmpty { scheduleFlush() }
+    }
+
+    private func tick() {
+        let now = BrokerTime.now()
+        while let id = handshakeDeadlines.popDue(now: now) { table.connection(id)?.handshakeIsDue(now: now) }
+        while let id = closeDeadlines.popDue(now: now) { table.connection(id)?.closeIsDue() }
+        // A client whose bytes we leave in the socket is not silent.
+        guard pausedForJournal.isEmpty, now.monotonicNanoseconds >= judgesSilenceAfter else { return }
+        var effects = beginTurn()
+        core.tick(now: now, effects: &effects)
+        endTurn(effects, now: now)
+    }
+
+    // MARK: - Single effects
+
+    private func authenticate(_ id: ConnectionID, _ request: AuthenticationRequest) {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let loop = loop
+        authenticator.authenticate(request) { result in
+            loop.execute { bound.value.authenticated(id, result) }
+        }
+    }
+
+    private func authenticated(_ id: ConnectionID, _ result: AuthenticationResult) {
+        turn { core, now, effects in core.authenticated(id, result: result, now: now, effects: &effects) }
+        table.connection(id)?.resumeAfterConnect()
+    }
+
+    private func log(_ diagnostic: Diagnostic) {
+        let level: Logger.Level =
+            switch diagnostic.level {
+            case .debug: .debug
+            case .info: .info
+            case .warning: .warning
+            case .error: .error
+            }
+        logger.log(
+            level: level,
+            "\(diagnostic.message)",
+            metadata: Logger.Metadata(uniqueKeysWithValues: diagnostic.metadata.map { ($0.key, .string($0.value)) })
+        )
+    }
+
+    /// One line about a peer, unless there were too many in this second.
+    func logPeer(
+        _ level: Logger.Level,
+        _ message: Logger.Message,
+        _ metadata: @autoclosure () -> Logger.Metadata,
+        now: BrokerTime
+    ) {
+        guard logger.logLevel <= level else { return }
+        guard let suppressed = peerLog.admit(monotonicNanoseconds: now.monotonicNanoseconds) else { return }
+        var metadata = metadata()
+        if suppressed > 0 { metadata["cw_suppressed_lines"] = "\(suppressed)" }
+        logger.log(level: level, message, metadata: metadata)
+    }
+}
