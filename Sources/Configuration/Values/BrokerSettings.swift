@@ -1,0 +1,144 @@
+/// Where the user names and passwords are: `users:`.
+public struct UsersConfiguration: Sendable, Hashable {
+    /// `password_file`: in the format of mosquitto_passwd.
+    public var passwordFile: String
+}
+
+/// One entry of `access:`: what some users may do. A client may do what any matching entry allows, and nothing else.
+/// Without `access:` every client that was let in may do everything.
+///
+/// Filters may hold `%u` (the user name) and `%c` (the client identifier).
+public struct AccessRule: Sendable, Hashable {
+    /// `users`: user names; `*` stands for any run of characters. A client without a user name matches only `*`.
+    public var users: [String]
+    /// `clients`: client identifiers, likewise. Default: any.
+    public var clients: [String]
+    /// `publish`: what they may publish to.
+    public var publish: [String]
+    /// `subscribe`: what they may subscribe to. A subscription must lie within one of these filters.
+    public var subscribe: [String]
+    /// `receive`: what may be delivered to them. Default: the filters of `subscribe`.
+    public var receive: [String]
+    /// Where it stands in the file.
+    public var position: SourcePosition
+}
+
+/// The bounds of the broker: `limits:`. Option words and meaning are Mosquitto's where it has them; where a default
+/// differs from Mosquitto's, the line says so.
+public struct LimitsConfiguration: Sendable, Hashable {
+    /// What happens to a message for a session whose queue is full.
+    public enum Overflow: String, Sendable, Hashable, CaseIterable {
+        /// The message that came last goes. The default.
+        case dropNewest = "drop_newest"
+        /// The oldest queued message goes.
+        case dropOldest = "drop_oldest"
+    }
+
+    /// `max_inflight_messages`: unacknowledged QoS 1 and 2 messages towards one client. Default 64 (Mosquitto: 20), at
+    /// most 65,535.
+    public var maxInflightMessages = 64
+    /// `max_queued_messages`: messages waiting for one session. Default 1,000,000 (Mosquitto: 1,000); they wait on
+    /// disk.
+    public var maxQueuedMessages = 1_000_000
+    /// `max_queued_bytes`: the same, in bytes. Default 1 GiB (Mosquitto: no limit).
+    public var maxQueuedBytes = 1 << 30
+    /// `overflow`: Default `drop_newest`, as Mosquitto does.
+    public var overflow = Overflow.dropNewest
+    /// `max_packet_size`: the largest packet taken from a client. Default 2,000,000 bytes (Mosquitto: no limit).
+    public var maxPacketBytes = 2_000_000
+    /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 200.
+    public var maxTopicLevels = 32
+    /// `max_subscriptions`: per session. Default 1,000.
+    public var maxSubscriptions = 1_000
+    /// `max_sessions`: connected or not. Default 100,000.
+    public var maxSessions = 100_000
+    /// `session_expiry`: the longest a session outlives its connection; nil (`never`, the default): as long as the
+    /// client asks. Mosquitto's `persistent_client_expiration`.
+    public var sessionExpiryMax: Duration?
+    /// `receive_maximum`: unacknowledged QoS 1 and 2 messages from one client. Default 256.
+    public var receiveMaximum = 256
+    /// `topic_alias_maximum`: topic aliases one MQTT 5 client may set up. Default 10; 0 turns them off.
+    public var topicAliasMaximum = 10
+    /// `max_retained_messages`: of the whole broker. Default 1,000,000.
+    public var maxRetainedMessages = 1_000_000
+    /// `max_keepalive`: the longest keep alive granted, in seconds. Default 1,200 (Mosquitto: 65,535).
+    public var maxKeepAliveSeconds = 1_200
+    /// `connect_timeout`: from the opening of a connection to its CONNECT. Default 10 s.
+    public var connectTimeout = Duration.seconds(10)
+
+    /// The defaults.
+    public init() {}
+}
+
+/// The journal on disk: `journal:`.
+public struct JournalConfiguration: Sendable, Hashable {
+    /// When records are forced to the disk.
+    public enum Sync: Sendable, Hashable {
+        /// `always`: before every acknowledgement. The default.
+        case always
+        /// `interval`: at least this often; a power cut may lose what was acknowledged since.
+        case interval(Duration)
+        /// `os`: whenever the operating system likes.
+        case os
+    }
+
+    /// `path`: the folder. Default `data`, beside the configuration file.
+    public var path = "data"
+    /// `sync`, with `interval` (default 100 ms). Default `always`.
+    public var sync = Sync.always
+    /// `max_bytes`: what it may take on disk. Default 8 GiB.
+    public var maxBytes = 8 << 30
+    /// `segment_bytes`: the size of one file. Default 64 MiB.
+    public var segmentBytes = 64 << 20
+    /// `keep`: how long records stay after every reader has passed them, for replay. Default 0.
+    public var keep = Duration.zero
+
+    /// The defaults.
+    public init() {}
+}
+
+/// The HTTP side with health, metrics and the web page: `console:`.
+public struct ConsoleConfiguration: Sendable, Hashable {
+    /// `bind`: Default 127.0.0.1:8080.
+    public var bind = NetworkAddress(host: "127.0.0.1", port: 8080)
+
+    /// The defaults.
+    public init() {}
+}
+
+/// Logging: `log:`.
+public struct LogConfiguration: Sendable, Hashable {
+    /// How much is logged.
+    public enum Level: String, Sendable, Hashable, CaseIterable {
+        /// Everything.
+        case trace
+        /// What a developer wants.
+        case debug
+        /// The default: what an operator wants.
+        case info
+        /// Unusual, but right.
+        case notice
+        /// Might become wrong.
+        case warning
+        /// Wrong.
+        case error
+        /// About to end.
+        case critical
+    }
+
+    /// How a line looks.
+    public enum Format: String, Sendable, Hashable, CaseIterable {
+        /// For people.
+        case text
+        /// One JSON object a line.
+        case json
+    }
+
+    /// `level`: Default info.
+    public var level = Level.info
+    /// `format`: Default text.
+    public var format = Format.text
+
+    /// The defaults.
+    public init() {}
+}

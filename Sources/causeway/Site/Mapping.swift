@@ -1,0 +1,159 @@
+import Broker
+import CausewayConfiguration
+import Foundation
+import HandlerKit
+import HandlerRuntime
+import Journal
+import MQTT
+import SiteHandlers
+import SiteServer
+
+// From the configuration's words to each module's own.
+
+extension Duration {
+    var wholeSeconds: UInt64 { UInt64(max(0, components.seconds)) }
+
+    var wholeMilliseconds: Int {
+        Int(clamping: components.seconds * 1_000 + components.attoseconds / 1_000_000_000_000_000)
+    }
+}
+
+extension BrokerConfiguration {
+    init(_ limits: LimitsConfiguration, instanceID: String) {
+        self.init()
+        inflightMessagesMax = limits.maxInflightMessages
+        queuedMessagesMax = limits.maxQueuedMessages
+        queuedBytesMax = limits.maxQueuedBytes
+        overflow = limits.overflow == .dropOldest ? .dropOldest : .dropNewest
+        receiveMaximum = UInt16(clamping: limits.receiveMaximum)
+        packetBytesMax = limits.maxPacketBytes
+        topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
+        topicLevelsMax = limits.maxTopicLevels
+        subscriptionsPerSessionMax = limits.maxSubscriptions
+        retainedMessagesMax = limits.maxRetainedMessages
+        sessionsMax = limits.maxSessions
+        sessionExpirySecondsMax = limits.sessionExpiryMax.map { UInt32(clamping: $0.wholeSeconds) } ?? .max
+        keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
+        connectSeconds = limits.connectTimeout.wholeSeconds
+        self.instanceID = instanceID
+    }
+}
+
+extension SiteServerConfiguration.Listener {
+    init(_ listener: ListenerConfiguration) {
+        self.init(
+            name: listener.name,
+            host: listener.bind.host,
+            port: listener.bind.port,
+            tls: listener.tls.map { tls in
+                SiteServerConfiguration.TLS(
+                    certificateFile: tls.certificateFile,
+                    keyFile: tls.keyFile,
+                    authorityFile: tls.authorityFile,
+                    requireCertificate: tls.requireCertificate,
+                    useIdentityAsUsername: tls.useIdentityAsUsername,
+                    minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12
+                )
+            },
+            insecure: listener.isInsecureAllowed,
+            allowAnonymous: listener.allowAnonymous,
+            connectionsMax: listener.maxConnections
+        )
+    }
+}
+
+extension SiteServerLimits {
+    init(_ limits: LimitsConfiguration) {
+        self.init()
+        decoder.maxPacketBytes = limits.maxPacketBytes
+        decoder.maxTopicLevels = limits.maxTopicLevels
+    }
+}
+
+extension Journal.Configuration {
+    init(_ journal: JournalConfiguration, directory: String) {
+        self.init(directory: directory)
+        segmentBytes = journal.segmentBytes
+        maxBytes = journal.maxBytes
+        sync =
+            switch journal.sync {
+            case .always: .always
+            case .interval(let interval): .interval(milliseconds: interval.wholeMilliseconds)
+            case .os: .os
+            }
+    }
+}
+
+extension RuleAuthorizer {
+    /// The configured rules. Without `access`, whoever was let in may do everything; an empty list lets nobody do
+    /// anything.
+    static func make(_ rules: [AccessRule]?, levelsMax: Int) throws -> RuleAuthorizer {
+        guard let rules else { return try RuleAuthorizer(rules: [], levelsMax: levelsMax) }
+        let nobody = Rule(users: [], clients: [])
+        return try RuleAuthorizer(
+            rules: [nobody]
+                + rules.map { rule in
+                    Rule(
+                        users: rule.users,
+                        clients: rule.clients,
+                        publish: rule.publish,
+                        subscribe: rule.subscribe,
+                        receive: rule.receive.isEmpty ? nil : rule.receive
+                    )
+                },
+            levelsMax: levelsMax
+        )
+    }
+}
+
+extension ListenerAuthenticator {
+    static func make(_ users: UsersConfiguration?) throws -> ListenerAuthenticator {
+        guard let users else { return ListenerAuthenticator() }
+        return ListenerAuthenticator(
+            passwords: try PasswordFileAuthenticator(file: PasswordFile(path: users.passwordFile))
+        )
+    }
+}
+
+extension JSONValue {
+    init(_ value: ConfigurationValue) {
+        switch value {
+        case .null: self = .null
+        case .bool(let value): self = .bool(value)
+        case .integer(let value): self = .integer(value)
+        case .number(let value): self = .number(value)
+        case .text(let value): self = .string(value)
+        case .list(let values): self = .array(values.map { JSONValue($0) })
+        case .map(let values): self = .object(values.mapValues { JSONValue($0) })
+        }
+    }
+}
+
+extension HandlerRegistration {
+    /// A handler of the configuration, or why there can be none.
+    static func make(_ handler: HandlerConfiguration, siteKey: String?) throws -> HandlerRegistration {
+        guard let plugin = SiteHandlers.plugin(named: handler.plugin) else {
+            let known = SiteHandlers.builtIn.map { $0.plugin.name }.joined(separator: ", ")
+            throw HandlerConfigurationError(
+                parameter: "plugin",
+                problem: "there is no plugin \(handler.plugin)",
+                hint: "use one of \(known)"
+            )
+        }
+        var values = handler.parameters.mapValues { JSONValue($0) }
+        let parameters = plugin.plugin.parameters
+        if let mode = handler.mode, values["mode"] == nil, parameters.contains(where: { $0.name == "mode" }) {
+            values["mode"] = .string(mode.rawValue)
+        }
+        for parameter in parameters where values[parameter.name] == nil {
+            if case .secret = parameter.kind, let siteKey { values[parameter.name] = .string(siteKey) }
+        }
+        return HandlerRegistration(
+            name: handler.name,
+            plugin: plugin,
+            topics: handler.topics,
+            key: handler.key,
+            parameters: HandlerParameters(values)
+        )
+    }
+}

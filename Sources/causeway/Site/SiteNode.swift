@@ -1,0 +1,235 @@
+import Broker
+import CausewayConfiguration
+import Foundation
+import HandlerKit
+import HandlerRuntime
+import Journal
+import Logging
+import MQTT
+import SiteServer
+import Synchronization
+
+/// A running site: journal, broker, handlers, bridges, console. The only place that knows how they fit together.
+final class SiteNode: Sendable {
+    /// The listeners, with the ports they really have.
+    let listeners: [BoundListener]
+    let journal: Journal
+    let server: SiteServer
+    let runtime: HandlerRuntime?
+    let bridges: SiteBridges
+    private let console: ConsoleTask?
+    private let probe: StatisticsProbe
+
+    /// Starts everything; returns when devices can connect. Nothing here waits for the cloud.
+    static func start(_ configuration: SiteConfiguration, logger: Logger) async throws -> SiteNode {
+        let notices = JournalNotices()
+        let directory = configuration.journal.path
+        try Folder.make(directory)
+        let (journal, recovery) = try Journal.open(
+            Journal.Configuration(configuration.journal, directory: directory + "/journal"),
+            onCommit: { notices.post($0) }
+        )
+        let siteKey = try configuration.siteKeyFile.map { try SecretFile.read($0) }
+        let registrations = try configuration.handlers.filter(\.isEnabled).map { handler in
+            do {
+                return try HandlerRegistration.make(handler, siteKey: siteKey)
+            } catch {
+                throw StartFailure(
+                    "\(configuration.file):\(handler.position.line): handler \(handler.name): \(error)"
+                )
+            }
+        }
+        let handlerReaders = try handlerReaders(registrations)
+        let bridges = try SiteBridges(
+            configuration,
+            journal: journal,
+            siteKey: siteKey,
+            handlerFilters: handlerReaders.flatMap(\.filters),
+            logger: logger
+        )
+        let recovered = RecoveredSite()
+        let oldest = OldestNeeded()
+        let server = try makeServer(
+            configuration,
+            journal: journal,
+            recovery: recovery,
+            recovered: recovered,
+            readers: bridges.readers + handlerReaders,
+            oldest: oldest,
+            logger: logger
+        )
+        notices.add { [weak server] in server?.journalNotice($0) }
+        // Bridges and handlers hold the journal's tail from before the first checkpoint on.
+        oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
+        let handlers = Mutex<HandlerRuntime?>(nil)
+        let listeners = try await server.start {
+            // A handler that is new begins with what comes from now on: before the first client, so that it misses
+            // nothing.
+            let runtime = try makeRuntime(configuration, registrations, journal, recovered, server, logger)
+            guard let runtime else { return }
+            oldest.add { [weak runtime] in runtime?.oldestNeededRecord ?? .max }
+            notices.add { [weak runtime] notice in
+                if case .committed(let sequence) = notice { runtime?.committed(through: sequence) }
+            }
+            runtime.committed(through: journal.committedSequence)
+            runtime.start()
+            handlers.withLock { $0 = runtime }
+        }
+        let runtime = handlers.withLock { $0 }
+        notices.add { [weak bridges] notice in
+            if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
+        }
+        try bridges.start(server)
+        oldest.isComplete = true
+        let probe = StatisticsProbe()
+        probe.start(server)
+        let source = SiteConsoleSource(journal: journal, server: server, runtime: runtime, bridges: bridges, probe: probe)
+        let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
+        return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
+    }
+
+    private init(
+        _ listeners: [BoundListener],
+        _ journal: Journal,
+        _ server: SiteServer,
+        _ runtime: HandlerRuntime?,
+        _ bridges: SiteBridges,
+        _ console: ConsoleTask?,
+        _ probe: StatisticsProbe
+    ) {
+        self.listeners = listeners
+        self.journal = journal
+        self.server = server
+        self.runtime = runtime
+        self.bridges = bridges
+        self.console = console
+        self.probe = probe
+    }
+
+    /// Stops in the reverse order: what was acknowledged is on disk, what was decided is committed.
+    func stop() async {
+        probe.stop()
+        await console?.stop()
+        bridges.stop()
+        runtime?.stop()
+        await server.shutDown()
+        journal.close()
+    }
+
+    private static func handlerReaders(
+        _ registrations: [HandlerRegistration]
+    ) throws -> [(name: String, filters: [TopicFilter])] {
+        try registrations.map { registration in
+            let filters = try registration.topics.map { try TopicFilter(TopicPattern($0).filter) }
+            return (registration.name, filters)
+        }
+    }
+
+    private static func makeServer(
+        _ configuration: SiteConfiguration,
+        journal: Journal,
+        recovery: Recovery,
+        recovered: RecoveredSite,
+        readers: [(name: String, filters: [TopicFilter])],
+        oldest: OldestNeeded,
+        logger: Logger
+    ) throws -> SiteServer {
+        let limits = configuration.limits
+        let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
+        let core = BrokerConfiguration(limits, instanceID: Secret.makeInstanceID())
+        return SiteServer(
+            configuration: SiteServerConfiguration(
+                listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
+                limits: SiteServerLimits(limits),
+                journalKeep: configuration.journal.keep
+            ),
+            journal: journal,
+            authenticator: try ListenerAuthenticator.make(configuration.users),
+            logger: logger,
+            externalOldestNeeded: { oldest.value },
+            makeCore: {
+                try recovered.makeCore(
+                    core,
+                    authorizer,
+                    readers: readers,
+                    recovery: recovery,
+                    journal: journal,
+                    logger: logger
+                )
+            }
+        )
+    }
+
+    private static func makeRuntime(
+        _ configuration: SiteConfiguration,
+        _ registrations: [HandlerRegistration],
+        _ journal: Journal,
+        _ recovered: RecoveredSite,
+        _ server: SiteServer,
+        _ logger: Logger
+    ) throws -> HandlerRuntime? {
+        guard !registrations.isEmpty else { return nil }
+        let reporter = CommitReporter()
+        let runtime = try HandlerRuntime(
+            site: configuration.site,
+            registrations: registrations,
+            records: JournalReader(journal),
+            recovered: recovered.handlers.withLock { $0 },
+            logger: logger
+        ) { [weak server] commits in
+            server?.submit(commits) { count, sequence in reporter.appended(count, sequence) }
+        }
+        reporter.report(to: runtime)
+        return runtime
+    }
+}
+
+// MARK: - What the demo and the console ask
+
+extension SiteNode {
+    /// Decisions since the start.
+    var decided: UInt64 { runtime?.decided ?? 0 }
+
+    /// The highest number that a bridge has given to a message for the cloud.
+    var bridged: UInt64 { bridges.lastSequence }
+
+    /// Messages that a bridge has numbered and the cloud has not confirmed.
+    var bridgeBacklog: UInt64 { bridges.backlog }
+}
+
+/// Tells the runtime where its commits stand. It breaks the circle of server and runtime.
+private final class CommitReporter: Sendable {
+    private struct Weak: Sendable { weak var runtime: HandlerRuntime? }
+
+    private let state = Mutex(Weak())
+
+    func report(to runtime: HandlerRuntime) { state.withLock { $0.runtime = runtime } }
+
+    func appended(_ count: Int, _ sequence: UInt64) {
+        state.withLock { $0.runtime }?.appended(count, through: sequence)
+    }
+}
+
+/// The oldest journal record that any reader outside the core still needs.
+final class OldestNeeded: Sendable {
+    private struct State {
+        var readers: [@Sendable () -> UInt64] = []
+        var isComplete = false
+    }
+
+    private let state = Mutex(State())
+
+    func add(_ reader: @escaping @Sendable () -> UInt64) { state.withLock { $0.readers.append(reader) } }
+
+    /// Whether every reader is known. Until then nothing may be retired.
+    var isComplete: Bool {
+        get { state.withLock { $0.isComplete } }
+        set { state.withLock { $0.isComplete = newValue } }
+    }
+
+    var value: UInt64 {
+        let state = state.withLock { $0 }
+        guard state.isComplete else { return 0 }
+        return state.readers.reduce(UInt64.max) { min($0, $1()) }
+    }
+}
