@@ -1,0 +1,147 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
+let deques = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
+let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "causeway",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "causeway", targets: ["causeway"]),
+        .library(name: "HandlerKit", targets: ["HandlerKit"]),
+        .library(name: "MQTT", targets: ["MQTT"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // C: header shims only.
+        .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .target(name: "CCRC32C"),
+        // Pure.
+        .target(name: "MQTT", dependencies: [nioCore], swiftSettings: strict),
+        // Sans-IO.
+        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: strict),
+        .target(name: "HandlerKit", swiftSettings: strict),
+        // I/O.
+        .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(
+            name: "SiteServer",
+            dependencies: [
+                "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras,
+            ],
+            swiftSettings: strict
+        ),
+        .target(name: "MosquittoClient", dependencies: ["CMosquitto", "COpenSSL"], swiftSettings: strict),
+        .target(
+            name: "HandlerRuntime",
+            dependencies: ["HandlerKit", "Broker", "Journal", "MQTT", nioCore, logging],
+            swiftSettings: strict
+        ),
+        // Product.
+        .target(name: "SiteHandlers", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
+        .target(
+            name: "Bridge",
+            dependencies: ["MosquittoClient", "Journal", "Broker", "MQTT", nioCore, deques, crypto, logging],
+            swiftSettings: strict
+        ),
+        .target(name: "Cloud", dependencies: ["MosquittoClient", grdb, logging], swiftSettings: strict),
+        .target(
+            name: "Console",
+            dependencies: [hummingbird, hummingbirdCore, lifecycle, logging, nioCore, nioPosix],
+            swiftSettings: strict
+        ),
+        // Not "Configuration": swift-configuration, which Hummingbird brings, has a target of that name.
+        .target(
+            name: "CausewayConfiguration",
+            dependencies: [yams],
+            path: "Sources/Configuration",
+            swiftSettings: strict
+        ),
+        .target(name: "CertificateAuthority", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        // Top: the only place that wires concrete types.
+        .executableTarget(
+            name: "causeway",
+            dependencies: [
+                "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient", "HandlerRuntime",
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
+                arguments, logging, nioCore, nioPosix, nioSSL,
+            ],
+            resources: [.copy("Demo/Data")],
+            swiftSettings: strict
+        ),
+        // Tests mirror targets.
+        .target(name: "TestSupport", dependencies: ["Journal"], path: "Tests/Support", swiftSettings: strict),
+        .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
+        .testTarget(name: "MQTTTests", dependencies: ["MQTT", nioCore], swiftSettings: strict),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
+        .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
+        .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "SiteServerTests",
+            dependencies: ["SiteServer", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "MosquittoClientTests",
+            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "HandlerRuntimeTests",
+            dependencies: ["HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "SiteHandlersTests", dependencies: ["SiteHandlers", "HandlerKit", crypto], swiftSettings: strict),
+        .testTarget(
+            name: "BridgeTests",
+            dependencies: [
+                "Bridge", "MosquittoClient", "MosquittoFixture", "Journal", "Broker", "MQTT", "TestSupport", nioCore,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CloudTests",
+            dependencies: ["Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "ConsoleTests", dependencies: ["Console", logging], swiftSettings: strict),
+        .testTarget(name: "ConfigurationTests", dependencies: ["CausewayConfiguration"], swiftSettings: strict),
+        .testTarget(name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority"], swiftSettings: strict),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)
