@@ -125,7 +125,11 @@ let package = Package(
             dependencies: ["HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging],
             swiftSettings: strict
         ),
-        .testTarget(name: "SiteHandlersTests", dependencies: ["SiteHandlers", "HandlerKit", crypto], swiftSettings: strict),
+        .testTarget(
+            name: "SiteHandlersTests",
+            dependencies: ["SiteHandlers", "HandlerKit", crypto],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "BridgeTests",
             dependencies: [

@@ -27,8 +27,9 @@ public struct Identity: Hashable, Sendable {
     private static func bytes(_ text: String?) -> [UInt8]? { text.map { Array($0.utf8) } }
 }
 
-/// The question whether a client may enter. The driver answers with ``BrokerCore/authenticated(_:result:now:effects:)``,
-/// at once or, where a password hash costs time, from another thread.
+/// The question whether a client may enter. The driver answers with
+/// ``BrokerCore/authenticated(_:result:now:effects:)``, at once or, where a password hash costs time, from another
+/// thread.
 public struct AuthenticationRequest: Sendable {
     /// What is known of the connection.
     public var info: ConnectionInfo

@@ -26,7 +26,8 @@ public enum Effect: Sendable {
     case acknowledge(ConnectionID, AcknowledgementKind, packetID: UInt16, reason: ReasonCode)
     /// Write a PUBLISH: ``Delivery/write(to:)`` appends its bytes to the connection's outbound buffer.
     case deliver(ConnectionID, Delivery)
-    /// Close the connection once what was sent before is flushed; a DISCONNECT was sent before where the version has it.
+    /// Close the connection once what was sent before is flushed; a DISCONNECT was sent before where the version has
+    /// it.
     indirect case close(ConnectionID, CloseReason)
     /// Ask whether the client may enter, then call ``BrokerCore/authenticated(_:result:now:effects:)``.
     indirect case authenticate(ConnectionID, AuthenticationRequest)

@@ -6,8 +6,8 @@ public protocol CommittedRecords: Sendable {
     var firstSequence: UInt64 { get }
     /// The newest sequence number that is on disk; 0 if there is none.
     var committedSequence: UInt64 { get }
-    /// Calls `body` with the messages of each committed record from `sequence` on, in order, until about `maxBytes` were
-    /// read or `body` returns false. Records that are gone are left out.
+    /// Calls `body` with the messages of each committed record from `sequence` on, in order, until about `maxBytes`
+    /// were read or `body` returns false. Records that are gone are left out.
     ///
     /// - Returns: The sequence number to go on with.
     /// - Throws: ``LostRecords`` for damage that can be passed over; anything else stops the reader for good.

@@ -11,8 +11,8 @@ import Synchronization
 /// grows in memory but the window of commits that are submitted and not yet on disk
 /// (``HandlerLimits/inFlightCommitsMax``). All public methods may be called from any thread.
 public final class HandlerRuntime: Sendable {
-    /// Takes commits, in order, to the broker's loop. There, `BrokerCore.submit` makes one journal record of each; after
-    /// that, ``HandlerRuntime/appended(_:through:)`` must be told which record the last of them became.
+    /// Takes commits, in order, to the broker's loop. There, `BrokerCore.submit` makes one journal record of each;
+    /// after that, ``HandlerRuntime/appended(_:through:)`` must be told which record the last of them became.
     public typealias Submit = @Sendable (_ commits: [HandlerCommit]) -> Void
 
     /// Where every handler stands in the journal, and what the handlers did: shared between the threads.

@@ -5,7 +5,8 @@ import ArgumentParser
 struct Causeway: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "causeway",
-        abstract: "An MQTT broker for business sites: acknowledged means on disk, handlers decide once, nothing is lost on the way to the cloud.",
+        abstract:
+            "An MQTT broker for business sites: acknowledged means on disk, handlers decide once, nothing is lost on the way to the cloud.",
         subcommands: [
             DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, PubCommand.self,
             SubCommand.self, CertsCommand.self, VersionCommand.self,

@@ -35,7 +35,11 @@ struct BridgeServiceTests {
         return (service, log)
     }
 
-    private func publish(_ source: MemorySource, _ numbers: ClosedRange<Int>, _ service: BridgeService) {
+    private func publish(
+        _ source: MemorySource,
+        _ numbers: ClosedRange<Int>,
+        _ service: BridgeService
+    ) {
         for number in numbers { source.append("t/\(number)", "{\"n\":\(number)}") }
         service.sourceAdvanced()
     }
@@ -254,7 +258,9 @@ struct BridgeServiceTests {
             let gap = cloud.stored.values.compactMap { BridgeGap(decoding: $0.payload) }.first
             #expect(gap?.from == 4 && gap?.to == 4)
             #expect(service.health.dropped.values.reduce(0, +) == 1)
-            let files = try FileManager.default.contentsOfDirectory(atPath: settings.outboxDirectory + "/dead-letters")
+            let files = try FileManager.default.contentsOfDirectory(
+                atPath: settings.outboxDirectory + "/dead-letters"
+            )
             #expect(files.count == 1)
             service.stop()
             cloud.stop()
@@ -265,7 +271,10 @@ struct BridgeServiceTests {
     func tls() throws {
         try withTemporaryFolder { folder in
             let certificates = try TestCertificates(in: folder)
-            let broker = try MosquittoBroker(directory: folder, lines: certificates.listenerLines(mutual: true))
+            let broker = try MosquittoBroker(
+                directory: folder,
+                lines: certificates.listenerLines(mutual: true)
+            )
             try broker.start()
             let source = MemorySource()
             var settings = settings(folder, broker.port)
@@ -309,14 +318,18 @@ struct BridgeServiceTests {
             for number in 1...400 {
                 source.append("t/\(number)", "\"" + String(repeating: "x", count: 2000) + "\"")
                 if number % 20 == 0 { service.sourceAdvanced() }
-                if number % 100 == 0 { try eventually("queued") { service.health.lastSequence >= UInt64(number) } }
+                if number % 100 == 0 {
+                    try eventually("queued") { service.health.lastSequence >= UInt64(number) }
+                }
             }
             try eventually("dropped") { (service.health.dropped["queue_full"] ?? 0) > 0 }
             try broker.start()
             let cloud = try TestCloud(port: broker.port, commits: true)
             try eventually("all confirmed", seconds: 30) { service.health.confirmedSequence >= 400 }
             let dropped = service.health.dropped["queue_full"] ?? 0
-            let gap = cloud.stored.values.lazy.compactMap { BridgeGap(decoding: $0.payload) }.first { $0.from > 0 }
+            let gap = cloud.stored.values.lazy.compactMap { BridgeGap(decoding: $0.payload) }.first {
+                $0.from > 0
+            }
             #expect(gap?.from == 1 && gap?.to == dropped && gap?.reason == "queue_full")
             #expect(cloud.watermark == 400)
             service.stop()
@@ -341,6 +354,7 @@ struct BridgeServiceTests {
             add { $0.prefix = "up" }
             add { $0.isStamped = false }
             add { $0.site = "" }
+            add { $0.site = "store 42" }
             add { $0.restartBaseMilliseconds = 1000 }
             for settings in bad {
                 #expect(throws: BridgeError.self) {
@@ -374,7 +388,8 @@ struct AttachedBrokerTests {
             let attached = try AttachedBroker(
                 settings: settings,
                 source: source,
-                ingest: { message in ingested.withLock { $0.append(String(decoding: message.payload, as: UTF8.self)) }
+                ingest: { message in
+                    ingested.withLock { $0.append(String(decoding: message.payload, as: UTF8.self)) }
                 },
                 commit: { mayCommit.withLock { $0 } },
                 log: { log.append($0) }
@@ -393,17 +408,28 @@ struct AttachedBrokerTests {
 
             let outputs = Mutex<[MosquittoMessage]>([])
             let listener = try MosquittoConnection(
-                configuration: MosquittoConfiguration(host: "127.0.0.1", port: broker.port, clientID: "device")
+                configuration: MosquittoConfiguration(
+                    host: "127.0.0.1",
+                    port: broker.port,
+                    clientID: "device"
+                )
             ) { event in
                 if case .message(let message) = event { outputs.withLock { $0.append(message) } }
                 if case .subscribed = event {
-                    outputs.withLock { $0.append(MosquittoMessage(topic: "", payload: [], qos: 0, retain: false)) }
+                    outputs.withLock {
+                        $0.append(MosquittoMessage(topic: "", payload: [], qos: 0, retain: false))
+                    }
                 }
             }
             try listener.start()
             try eventually("listening") { (try? listener.subscribe(["out/#"], qos: 1)) != nil }
             try eventually("subscribed") { outputs.withLock { !$0.isEmpty } }
-            source.append("in/x", "a client's: stays", origin: .bridge, publisher: AttachedBroker.publisher)
+            source.append(
+                "in/x",
+                "a client's: stays",
+                origin: .bridge,
+                publisher: AttachedBroker.publisher
+            )
             source.append("out/pump 1", "decision", origin: .handler, publisher: "glucose")
             attached.sourceAdvanced()
             try eventually("decided") { outputs.withLock { $0.contains { $0.topic == "out/pump 1" } } }

@@ -27,7 +27,9 @@ struct JournalSourceTests {
             for number in 0..<300 {
                 let wanted = number % 3 == 0
                 _ = core.publish(
-                    topic: TopicName(uncheckedBytes: ByteBuffer(string: wanted ? "a/\(number)" : "b/\(number)")),
+                    topic: TopicName(
+                        uncheckedBytes: ByteBuffer(string: wanted ? "a/\(number)" : "b/\(number)")
+                    ),
                     payload: ByteBuffer(string: "\(number)"),
                     qos: .atMostOnce,
                     retain: false,

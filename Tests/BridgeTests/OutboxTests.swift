@@ -172,7 +172,9 @@ struct LaneTests {
         return try outbox.read(from: 1, bytesMax: 1 << 20).map(\.record)
     }
 
-    @Test("takes what matches once, whatever is pulled how often, and skips what came down the same bridge")
+    @Test(
+        "takes what matches once, whatever is pulled how often, and skips what came down the same bridge"
+    )
     func takes() throws {
         try withTemporaryFolder { folder in
             let source = MemorySource()
@@ -209,7 +211,10 @@ struct LaneTests {
             #expect(records.count == 2)
             #expect(records[0].payload == Array(#"{"sum":10}"#.utf8))
             #expect(records[1].kind == .gap && records[1].topic.hasSuffix("/_gap"))
-            #expect(BridgeGap(decoding: records[1].payload) == BridgeGap(from: 0, to: 0, count: 2, reason: "redaction"))
+            #expect(
+                BridgeGap(decoding: records[1].payload)
+                    == BridgeGap(from: 0, to: 0, count: 2, reason: "redaction")
+            )
             #expect(lane.dropped == ["redaction": 2])
             outbox.close()
             for file in try FileManager.default.subpathsOfDirectory(atPath: folder.path) {
@@ -219,7 +224,9 @@ struct LaneTests {
         }
     }
 
-    @Test("a topic that may not travel leaves a gap record; a full outbox takes nothing new if told so")
+    @Test(
+        "a topic that may not travel leaves a gap record; a full outbox takes nothing new if told so"
+    )
     func otherDrops() throws {
         try withTemporaryFolder { folder in
             let source = MemorySource()
@@ -239,7 +246,10 @@ struct LaneTests {
             source.append("alarm/1", "room again")
             let later = try drain(&lane, outbox)
             let gaps = later.filter { $0.kind == .gap }.compactMap { BridgeGap(decoding: $0.payload) }
-            #expect(gaps.reduce(0) { $0 + ($1.reason == "queue_full" ? $1.count : 0) } == lane.dropped["queue_full"])
+            #expect(
+                gaps.reduce(0) { $0 + ($1.reason == "queue_full" ? $1.count : 0) }
+                    == lane.dropped["queue_full"]
+            )
             outbox.close()
         }
     }

@@ -14,7 +14,10 @@ struct RedactorTests {
     func drop() throws {
         #expect(try redact(["card": .drop], #"{"a":1,"card":"4111","b":2}"#) == #"{"a":1,"b":2}"#)
         #expect(try redact(["card": .drop], #"{"card":"4111"}"#) == "{}")
-        #expect(try redact(["c.card": .drop], #"{"card":1,"c":{"card":2,"x":3}}"#) == #"{"card":1,"c":{"x":3}}"#)
+        #expect(
+            try redact(["c.card": .drop], #"{"card":1,"c":{"card":2,"x":3}}"#)
+                == #"{"card":1,"c":{"x":3}}"#
+        )
         #expect(
             try redact(["items.card": .drop], #"{"items":[{"card":1,"n":1},{"n":2},[{"card":3}]]}"#)
                 == #"{"items":[{"n":1},{"n":2},[{}]]}"#
@@ -32,7 +35,8 @@ struct RedactorTests {
         #expect(try redact(["card": .drop], #"[{"card":1},{"n":1.10}]"#) == #"[{},{"n":1.10}]"#)
         let untouched = #"{"n":12345678901234567890.12345678901234567890e-7,"s":"\u0041\/","x":1}"#
         #expect(
-            try redact(["x": .drop], untouched) == #"{"n":12345678901234567890.12345678901234567890e-7,"s":"\u0041\/"}"#
+            try redact(["x": .drop], untouched)
+                == #"{"n":12345678901234567890.12345678901234567890e-7,"s":"\u0041\/"}"#
         )
     }
 
@@ -47,7 +51,9 @@ struct RedactorTests {
         #expect(hexes.count == 4)
         #expect(hexes[0] == hexes[1] && hexes[0] == hexes[3] && hexes[0] != hexes[2])
         #expect(text.hasSuffix("null]}"))
-        let other = try Redactor(["a": .hmac], key: [UInt8](repeating: 8, count: 32)).redact(Array(#"{"a":"x"}"#.utf8))
+        let other = try Redactor(["a": .hmac], key: [UInt8](repeating: 8, count: 32)).redact(
+            Array(#"{"a":"x"}"#.utf8)
+        )
         #expect(!String(decoding: other, as: UTF8.self).contains(hexes[0]))
         #expect(try redact(["a": .hmac], #"{"a":12}"#) == redact(["a": .hmac], #"{"a":"12"}"#))
         #expect(throws: BridgeError.self) { try Redactor(["a": .hmac], key: [1, 2, 3]) }
@@ -56,9 +62,11 @@ struct RedactorTests {
     @Test(
         "round keeps decimals, exactly and half away from zero",
         arguments: [
-            ("1.25", 1, "1.3"), ("-1.25", 1, "-1.3"), ("1.24", 1, "1.2"), ("9.99", 1, "10.0"), ("0.04", 1, "0"),
+            ("1.25", 1, "1.3"), ("-1.25", 1, "-1.3"), ("1.24", 1, "1.2"), ("9.99", 1, "10.0"),
+            ("0.04", 1, "0"),
             ("5", 2, "5"),
-            ("2.675", 2, "2.68"), ("55.123456789", 3, "55.123"), ("1e2", 1, "1e2"), ("12345e-3", 1, "12.3"),
+            ("2.675", 2, "2.68"), ("55.123456789", 3, "55.123"), ("1e2", 1, "1e2"),
+            ("12345e-3", 1, "12.3"),
             ("-0.01", 0, "0"),
             ("0.5", 0, "1"), ("99.5", 0, "100"), ("1.0049e1", 2, "10.05"), ("5e-10", 9, "0.000000001"),
             ("4e-10", 9, "0"),
@@ -66,7 +74,9 @@ struct RedactorTests {
         ]
     )
     func rounding(text: String, decimals: Int, expected: String) throws {
-        #expect(try redact(["v": .round(decimals: decimals)], "{\"v\":\(text)}") == "{\"v\":\(expected)}")
+        #expect(
+            try redact(["v": .round(decimals: decimals)], "{\"v\":\(text)}") == "{\"v\":\(expected)}"
+        )
     }
 
     @Test("round goes into arrays and leaves out what is no number")
@@ -87,7 +97,8 @@ struct RedactorTests {
     @Test(
         "what cannot be redacted is refused",
         arguments: [
-            "", "x", "5", "\"4111111111111111\"", "{", "{\"a\":1", "{\"a\":1}}", "{'a':1}", "{\"a\":01}", "{\"a\":NaN}",
+            "", "x", "5", "\"4111111111111111\"", "{", "{\"a\":1", "{\"a\":1}}", "{'a':1}", "{\"a\":01}",
+            "{\"a\":NaN}",
             "[1]",
             "[\"4111\"]", "{\"a\":\"\u{1}\"}", "{\"a\":\"\\x\"}", "{\"a\":1,}", "null",
         ]
@@ -99,9 +110,12 @@ struct RedactorTests {
     @Test("invalid UTF-8 and depth beyond all use are refused")
     func hostile() throws {
         let redactor = try Redactor(["card": .drop], key: key)
-        #expect(throws: RedactionFailure.self) { try redactor.redact([0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D]) }
+        #expect(throws: RedactionFailure.self) {
+            try redactor.redact([0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x31, 0x7D])
+        }
         let deep = Array(
-            (String(repeating: "{\"a\":", count: 100_000) + "1" + String(repeating: "}", count: 100_000)).utf8
+            (String(repeating: "{\"a\":", count: 100_000) + "1" + String(repeating: "}", count: 100_000))
+                .utf8
         )
         #expect(throws: RedactionFailure.self) { try redactor.redact(deep) }
     }
@@ -127,7 +141,8 @@ struct RedactorTests {
             )
             // What needs no redaction is still there, and the text is still JSON.
             #expect(
-                output.split(separator: "HARMLESS").count == text.split(separator: "HARMLESS").count - document.lost
+                output.split(separator: "HARMLESS").count == text.split(separator: "HARMLESS").count
+                    - document.lost
             )
             #expect(throws: Never.self) { try redactor.redact(redacted) }
         }
@@ -147,9 +162,14 @@ private struct Document {
             case 0 where path.isEmpty: members.append("\(space())\(name("secret")):\(canary())")
             case 1: members.append("\(name("pan")):\(space())\(canary())")
             case 2 where path == ["person"]: members.append("\(name("name")):\(canary())")
-            case 3: members.append("\(name("place")):55.1\(Bool.random(using: &random) ? "5512345" : "5512345e0")")
-            case 4 where depth < 5: members.append("\"person\":\(value(depth: depth, path: path + ["person"]))")
-            case 5 where depth < 5: members.append("\"other\":\(value(depth: depth, path: path + ["other"]))")
+            case 3:
+                members.append(
+                    "\(name("place")):55.1\(Bool.random(using: &random) ? "5512345" : "5512345e0")"
+                )
+            case 4 where depth < 5:
+                members.append("\"person\":\(value(depth: depth, path: path + ["person"]))")
+            case 5 where depth < 5:
+                members.append("\"other\":\(value(depth: depth, path: path + ["other"]))")
             default: members.append("\"x\(members.count)\":\"HARMLESS\"")
             }
         }
@@ -179,8 +199,11 @@ private struct Document {
             return "\"\(text)\""
         }
         let digits = String(first.value, radix: 16)
-        return "\"\\u" + String(repeating: "0", count: 4 - digits.count) + digits + text.dropFirst() + "\""
+        return "\"\\u" + String(repeating: "0", count: 4 - digits.count) + digits + text.dropFirst()
+            + "\""
     }
 
-    private mutating func space() -> String { [" ", "", "\n\t"][Int.random(in: 0..<3, using: &random)] }
+    private mutating func space() -> String {
+        [" ", "", "\n\t"][Int.random(in: 0..<3, using: &random)]
+    }
 }

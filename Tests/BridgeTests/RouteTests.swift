@@ -54,11 +54,21 @@ struct RouteTests {
             topic: "ward/a/bed/7/cgm",
             expected: "vitals/7"
         ),
-        Case(pattern: "ward/+/bed/{bed}/cgm", template: "v/{2}-{1}", topic: "ward/a/bed/7/cgm", expected: "v/7-a"),
+        Case(
+            pattern: "ward/+/bed/{bed}/cgm",
+            template: "v/{2}-{1}",
+            topic: "ward/a/bed/7/cgm",
+            expected: "v/7-a"
+        ),
         Case(pattern: "a/#", template: "b/{rest}", topic: "a/x/y", expected: "b/x/y"),
         Case(pattern: "a/#", template: "b/{rest}", topic: "a", expected: "b"),
         Case(pattern: "+/#", template: "{1}/{site}/{rest}", topic: "k/v", expected: "k/store-0042/v"),
-        Case(pattern: "t/+", template: "t/{1}", topic: "t/a.b c*d>e+æ", expected: "t/a%2Eb%20c%2Ad%3Ee%2B%C3%A6"),
+        Case(
+            pattern: "t/+",
+            template: "t/{1}",
+            topic: "t/a.b c*d>e+æ",
+            expected: "t/a%2Eb%20c%2Ad%3Ee%2B%C3%A6"
+        ),
         Case(pattern: "t/+", template: "t/{1}", topic: "t/100%", expected: "t/100%25"),
         Case(pattern: "t/#", template: nil, topic: "t//x", expected: "t/%00/x"),
         Case(pattern: "#", template: nil, topic: "$SYS/load", expected: nil),
@@ -66,7 +76,9 @@ struct RouteTests {
 
     @Test("map topics with captures into the narrow alphabet", arguments: cases)
     func mapping(item: Case) throws {
-        let table = try RouteTable(settings([RouteRule(pattern: item.pattern, template: item.template)]))
+        let table = try RouteTable(
+            settings([RouteRule(pattern: item.pattern, template: item.template)])
+        )
         let prefix = table.prefix
         #expect(prefix.hasPrefix("up/") && prefix.hasSuffix("/store-0042/"))
         #expect(table.route(message(item.topic))?.topic == item.expected.map { prefix + $0 })
@@ -105,7 +117,8 @@ struct RouteTests {
             RouteRule(pattern: "a/+", template: "b/{y}"), RouteRule(pattern: "a", template: "b/{rest}"),
             RouteRule(pattern: "a/#", template: "b-{rest}"), RouteRule(pattern: "a", template: "b/#"),
             RouteRule(pattern: "a", template: ""), RouteRule(pattern: "a", qos: 2),
-            RouteRule(pattern: "a", redactions: ["": .drop]), RouteRule(pattern: "a", redactions: ["a..b": .drop]),
+            RouteRule(pattern: "a", redactions: ["": .drop]),
+            RouteRule(pattern: "a", redactions: ["a..b": .drop]),
             RouteRule(pattern: "a", redactions: ["a.**": .drop]),
             RouteRule(pattern: "a", redactions: ["a": .round(decimals: 10)]),
             RouteRule(pattern: "a", redactions: ["a": .drop], keepsUserProperties: true),
@@ -117,7 +130,10 @@ struct RouteTests {
 
     @Test("a site's shard never changes and spreads")
     func shards() {
-        #expect(BridgeSettings(name: "b", host: "h", port: 1, site: "s", outboxDirectory: "/").shardCount == 64)
+        #expect(
+            BridgeSettings(name: "b", host: "h", port: 1, site: "s", outboxDirectory: "/").shardCount
+                == 64
+        )
         var counts = [Int](repeating: 0, count: 64)
         for number in 0..<6400 { counts[BridgeShardProbe.number("store-\(number)")] += 1 }
         #expect(counts.min().map { $0 > 50 } == true && counts.max().map { $0 < 170 } == true)

@@ -11,7 +11,12 @@ private struct Rig {
     var now: UInt64 = 1_000 * second
     var token: MosquittoToken = 0
 
-    init(_ confirm: BridgeSettings.Confirmation, window: Int = 4, available: UInt64 = 0, drain: UInt64? = nil) {
+    init(
+        _ confirm: BridgeSettings.Confirmation,
+        window: Int = 4,
+        available: UInt64 = 0,
+        drain: UInt64? = nil
+    ) {
         uplink = Uplink(
             Uplink.Configuration(
                 confirm: confirm,
@@ -68,8 +73,14 @@ private struct Rig {
         }
     }
 
-    mutating func commit(_ sequence: UInt64, _ aggregator: String = "A", epoch: UInt64 = 5) -> [Uplink.Action] {
-        uplink.committed(BridgeCommit(epoch: epoch, sequence: sequence, aggregator: aggregator), epoch: 5, now: now)
+    mutating func commit(_ sequence: UInt64, _ aggregator: String = "A", epoch: UInt64 = 5) -> [Uplink
+        .Action]
+    {
+        uplink.committed(
+            BridgeCommit(epoch: epoch, sequence: sequence, aggregator: aggregator),
+            epoch: 5,
+            now: now
+        )
     }
 }
 
@@ -82,8 +93,12 @@ struct UplinkTests {
         let sent = rig.sendAll()
         #expect(sent.map(\.sequence) == [1, 2, 3])
         #expect(rig.uplink.published(sent[1].token, reasonCode: 0, now: rig.now) == [])
-        #expect(rig.uplink.published(sent[0].token, reasonCode: 0, now: rig.now) == [.confirm(through: 2)])
-        #expect(rig.uplink.published(sent[2].token, reasonCode: 0x10, now: rig.now) == [.confirm(through: 3)])
+        #expect(
+            rig.uplink.published(sent[0].token, reasonCode: 0, now: rig.now) == [.confirm(through: 2)]
+        )
+        #expect(
+            rig.uplink.published(sent[2].token, reasonCode: 0x10, now: rig.now) == [.confirm(through: 3)]
+        )
         #expect(rig.uplink.state == .live)
         // An answer nobody waits for changes nothing.
         #expect(rig.uplink.published(99, reasonCode: 0, now: rig.now) == [])
@@ -128,6 +143,22 @@ struct UplinkTests {
         #expect(ahead.contains(.renewEpoch) && rig.uplink.confirmed == 4)
     }
 
+    @Test("an aggregator that comes back with less than it had confirmed is given all that is left")
+    func restoredAggregator() {
+        var rig = Rig(.commit, available: 4)
+        rig.goLive()
+        rig.sendAll()
+        rig.acknowledgeAll()
+        #expect(rig.commit(4) == [.confirm(through: 4)])
+        #expect(rig.commit(1, "B").count == 1)
+        #expect(rig.uplink.confirmed == 1)
+        let again = rig.sendAll()
+        #expect(again.map(\.sequence) == [2, 3, 4])
+        #expect(again.allSatisfy { $0.isReplay })
+        rig.acknowledgeAll()
+        #expect(rig.commit(4, "B") == [.confirm(through: 4)])
+    }
+
     @Test("reconnect goes back to the watermark and marks what may have been sent before")
     func goBackOnReconnect() {
         var rig = Rig(.commit, available: 3)
@@ -143,7 +174,9 @@ struct UplinkTests {
         #expect(sent.map(\.isReplay) == [true, true, false])
     }
 
-    @Test("a new aggregator makes it send again from the watermark, in order, once all is acknowledged")
+    @Test(
+        "a new aggregator makes it send again from the watermark, in order, once all is acknowledged"
+    )
     func newIncarnation() {
         var rig = Rig(.commit, available: 2)
         rig.goLive()
@@ -160,7 +193,9 @@ struct UplinkTests {
         #expect(rig.sendAll().map(\.sequence) == [2, 3])
     }
 
-    @Test("a watermark that stands still makes it send again, ever more rarely, also under steady traffic")
+    @Test(
+        "a watermark that stands still makes it send again, ever more rarely, also under steady traffic"
+    )
     func resendAfter() {
         var rig = Rig(.commit, available: 2)
         rig.goLive()
@@ -226,7 +261,10 @@ struct UplinkTests {
         var pauses: [UInt64] = []
         for _ in 0..<50 {
             _ = rig.uplink.ended(.unreachable, now: rig.now)
-            guard case .waiting(let until) = rig.uplink.phase else { Issue.record("it waits"); return }
+            guard case .waiting(let until) = rig.uplink.phase else {
+                Issue.record("it waits")
+                return
+            }
             pauses.append(until - rig.now)
             rig.now = until
             #expect(rig.uplink.tick(now: rig.now) == [.connect])
@@ -238,7 +276,10 @@ struct UplinkTests {
         rig.sendAll()
         rig.acknowledgeAll()
         _ = rig.uplink.ended(.lost, now: rig.now)
-        guard case .waiting(let until) = rig.uplink.phase else { Issue.record("it waits"); return }
+        guard case .waiting(let until) = rig.uplink.phase else {
+            Issue.record("it waits")
+            return
+        }
         #expect(until - rig.now <= 3 * second)
     }
 
@@ -262,7 +303,9 @@ struct UplinkTests {
         #expect(rig.uplink.connected(receiveMaximum: 1, now: rig.now) == [])
     }
 
-    @Test("a message that was alone under way each time the server closed is set aside, an innocent one is not")
+    @Test(
+        "a message that was alone under way each time the server closed is set aside, an innocent one is not"
+    )
     func poison() {
         var rig = Rig(.commit, available: 5)
         rig.goLive()
@@ -287,7 +330,10 @@ struct UplinkTests {
         for _ in 0..<10 {
             innocent.goLive()
             innocent.sendAll()
-            #expect(innocent.uplink.ended(.unreachable, now: innocent.now) == [], "no network blames nobody")
+            #expect(
+                innocent.uplink.ended(.unreachable, now: innocent.now) == [],
+                "no network blames nobody"
+            )
         }
     }
 
@@ -358,7 +404,10 @@ struct UplinkTests {
                         now: rig.now
                     )
                 case 1:
-                    actions = rig.uplink.connected(receiveMaximum: Int.random(in: 1...9, using: &random), now: rig.now)
+                    actions = rig.uplink.connected(
+                        receiveMaximum: Int.random(in: 1...9, using: &random),
+                        now: rig.now
+                    )
                 case 2: actions = rig.uplink.subscribed(isGranted: true, now: rig.now)
                 case 3...6:
                     if case .send(let sequence, _) = rig.uplink.nextToSend(now: rig.now) {
@@ -390,7 +439,10 @@ struct UplinkTests {
                 if rig.uplink.configuration.confirm == .commit {
                     #expect(rig.uplink.confirmed <= stored, "seed \(seed)")
                 }
-                #expect(rig.uplink.next <= rig.uplink.available + 1 && rig.uplink.flights.count <= 9, "seed \(seed)")
+                #expect(
+                    rig.uplink.next <= rig.uplink.available + 1 && rig.uplink.flights.count <= 9,
+                    "seed \(seed)"
+                )
                 #expect(
                     rig.uplink.flights.map(\.sequence) == rig.uplink.flights.map(\.sequence).sorted(),
                     "seed \(seed)"

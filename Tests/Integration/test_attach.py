@@ -1,5 +1,8 @@
 """A stock mosquitto as the site's broker: handlers and bridge work as with our own."""
 
+import json
+import time
+
 from support.chain import bridge, payloads, wait_stored
 from support.clients import Device, mosquitto_pub
 from support.processes import LOOPBACK, wait_until
@@ -15,6 +18,30 @@ def test_what_devices_send_to_an_existing_broker_reaches_the_cloud(site, cloud, 
     wait_stored(head_office, 100)
     assert payloads(head_office, "store-0042") == [str(number) for number in range(100)]
     assert node.get("/readyz")[0] == 200
+
+
+def test_handlers_hear_and_answer_on_the_existing_broker(site, mosquitto):
+    local = mosquitto("local")
+    handler = {
+        "name": "glucose", "plugin": "medication.insulin", "topics": ["ward/+/bed/{bed}/+"], "key": "{bed}",
+        "with": {"basal": 1.0, "isf": 50, "carb_ratio": 10, "max_iob": 3},
+    }
+    with Device(local.port) as nurse, Device(local.port) as monitor:
+        nurse.subscribe("hnd/#")
+        site(site_broker={"address": f"mqtt://{LOOPBACK}:{local.port}"}, handlers=[handler])
+        # The site may still be on its way to the broker: a later reading replaces an unheard one.
+        sequence = 0
+
+        def heard():
+            nonlocal sequence
+            sequence += 1
+            reading = {"value": 200 + sequence, "unit": "mg/dL", "ts": int(time.time() * 1000), "seq": sequence}
+            monitor.publish("ward/7/bed/1/cgm", json.dumps(reading))
+            return nurse.messages
+
+        wait_until(heard, "a proposal on the existing broker")
+    assert nurse.messages[0].topic == "hnd/glucose/1/proposal"
+    assert json.loads(nurse.messages[0].payload)["rate"]["value"] > 1.0
 
 
 def test_a_restart_of_the_site_loses_nothing_that_the_broker_kept(site, cloud, mosquitto):

@@ -86,6 +86,8 @@ def test_stock_mosquitto_as_cloud_broker_through_kills_of_it(causeway, site, clo
     wait_stored(head_office, 700, seconds=120)
     assert payloads(head_office, "store-0042") == numbers(0, 700)
     assert missing(head_office) == 0
+    (entry,) = json.loads(run([causeway, "cloud", "report", "-c", head_office.file, "--json"], check=0).stdout)["sites"]
+    assert (entry["site"], entry["stored"], entry["missing"]) == ("store-0042", 700, 0)
     distinct = head_office.rows("SELECT count(*), count(DISTINCT payload) FROM messages WHERE topic NOT LIKE 'cw/%'")
     assert distinct == [(700, 700)]
 

@@ -124,3 +124,27 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_stored_twice(
     assert stored(head_office) == len(rows)
     assert missing(head_office) == 0
     print(f"{kills} kills, {len(expected)} acknowledged, {len(rows)} stored, 0 lost, 0 twice")
+
+
+def test_kills_of_the_cloud_under_load_lose_and_repeat_nothing(site, cloud):
+    seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
+    print(f"seed {seed}")
+    source = random.Random(seed)
+    head_office = cloud()
+    node = site(bridges=[bridge(head_office.port, [{"topic": "load/#", "class": "transaction"}])])
+    publisher = Publisher(node.port)
+    publisher.connect()
+    for _ in range(5 * FACTOR):
+        publisher.run_until(source.randrange(50, 300))
+        head_office.kill()
+        publisher.run_until(source.randrange(50, 200))
+        head_office.start()
+    publisher.run_until(100)
+    publisher.device.close()
+    publisher.collect()
+    expected = {f"{number:07}" for number in publisher.acknowledged}
+    wait_until(lambda: expected <= set(payloads(head_office, "store-0042")), "the cloud has everything acknowledged")
+    rows = payloads(head_office, "store-0042")
+    assert len(rows) == len(set(rows)), "a number is stored twice"
+    assert missing(head_office) == 0
+    print(f"{5 * FACTOR} kills of the cloud, {len(expected)} acknowledged, {len(rows)} stored, 0 lost, 0 twice")

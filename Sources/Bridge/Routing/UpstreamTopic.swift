@@ -22,6 +22,9 @@ enum UpstreamTopic {
         return text.isEmpty ? emptyLevel : text
     }
 
+    /// Whether the text needs no encoding.
+    static func isPlain(_ text: String) -> Bool { text.utf8.allSatisfy { isPlain($0) } }
+
     /// Whether the topic may travel.
     static func isAcceptable(_ topic: String) -> Bool {
         let bytes = topic.utf8

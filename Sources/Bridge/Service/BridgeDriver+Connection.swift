@@ -105,7 +105,9 @@ extension BridgeDriver {
             // What is not there any more: a gap takes its place, under the last of the missing sequences.
             let last = found.map { $0.sequence - 1 } ?? uplink.available
             uplink.skip(to: last)
-            let reason = last < outbox.firstSequence ? "queue_full" : "damaged"
+            // What was confirmed once is cut by right; only an aggregator that lost its store asks for it again.
+            let wasConfirmed = last <= outbox.confirmed
+            let reason = wasConfirmed ? "retired" : last < outbox.firstSequence ? "queue_full" : "damaged"
             return sendGap(from: sequence, to: last, reason: reason, isReplay: isReplay, now: now)
         }
         if let reason = deadLetters.reasons[sequence] {

@@ -100,6 +100,11 @@ public final class BridgeService: Sendable {
             guard condition else { throw BridgeError(.invalidSettings, message) }
         }
         try check(!settings.name.isEmpty && !settings.site.isEmpty, "a bridge has a name and a site")
+        // What stands in the topic and what stands in the stamp must be the same text.
+        try check(
+            !settings.usesNarrowTopics || (settings.site.utf8.count <= 64 && UpstreamTopic.isPlain(settings.site)),
+            "a site's name is 1 to 64 letters, digits, `-` and `_`"
+        )
         try check(
             settings.tls != nil || settings.isLoopback || settings.allowsInsecure,
             "plain TCP leaves the machine only with `insecure: true`; use mqtts://"
@@ -109,7 +114,7 @@ public final class BridgeService: Sendable {
         try check(settings.outboxBytesMax >= 64 * 1024, "`max_outbox_bytes` is at least 64 KiB")
         try check(settings.restartBaseMilliseconds <= settings.restartCapMilliseconds, "`restart`: base is above cap")
         try check(settings.confirm == .puback || settings.isStamped, "`confirm: commit` needs stamped messages")
-        try check((1...1000).contains(settings.shardCount), "`shards` is 1 to 1000")
+        try check((1...1_024).contains(settings.shardCount), "`shards` is 1 to 1024")
         try check(settings.poisonDisconnects >= 2, "a message is set aside after two disconnects at the earliest")
     }
 }

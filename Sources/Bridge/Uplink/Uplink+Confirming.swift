@@ -14,14 +14,22 @@ extension Uplink {
             return [.report(.error, text, metadata), .renewEpoch]
         }
         var actions: [Action] = []
-        if commit.sequence < confirmed {
+        let isNew = aggregator != commit.aggregator
+        if commit.sequence < confirmed, isNew {
+            // Its store was lost or restored from an older copy. What the outbox still has goes again; for the rest a
+            // gap is sent, or the watermark would stand still for ever.
+            let metadata = ["watermark": "\(commit.sequence)", "confirmed": "\(confirmed)"]
+            let text = "The cloud has less than it had confirmed; what is left goes again, the rest is told as a gap."
+            actions.append(.report(.error, text, metadata))
+            highestSent = max(highestSent, confirmed)
+            confirmed = commit.sequence
+        } else if commit.sequence < confirmed {
             let metadata = ["watermark": "\(commit.sequence)", "confirmed": "\(confirmed)"]
             actions.append(.report(.warning, "A commit watermark below a known one was ignored.", metadata))
         } else if commit.sequence > confirmed {
             confirm(commit.sequence, now: now)
             actions.append(.confirm(through: confirmed))
         }
-        let isNew = aggregator != commit.aggregator
         // The first one that this process hears of counts as new if something was sent before it was heard.
         if isNew, aggregator != nil || highestSent > confirmed { goBack() }
         aggregator = commit.aggregator

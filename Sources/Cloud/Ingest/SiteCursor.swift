@@ -2,7 +2,8 @@
 /// how often something was refused.
 ///
 /// The cursor is decided by two facts, the highest number seen and the ranges missing below it. The watermark follows
-/// from them: everything up to it is stored or was dropped by the site, with a reason. A pure value, no input or output.
+/// from them: everything up to it is stored or was dropped by the site, with a reason. A pure value, no input or
+/// output.
 public struct SiteCursor: Sendable, Hashable {
     /// The highest sequence number there can be: what a signed 64-bit database column holds, less one.
     public static let sequenceMax = UInt64(Int64.max) - 1

@@ -1,16 +1,16 @@
 /// A business rule as a reducer: one input and the state of one key in, new state and a decision out.
 ///
 /// Handlers are pure values. They have no clock, no files, no network and no randomness: time is `context.now`,
-/// identifiers come from ``HandlerContext/id(_:)``, and everything they want done stands in the ``Decision`` they return.
-/// That is why a decision can be committed to the journal together with the state that led to it, and why a restart
-/// neither repeats nor forgets one.
+/// identifiers come from ``HandlerContext/id(_:)``, and everything they want done stands in the ``Decision`` they
+/// return. That is why a decision can be committed to the journal together with the state that led to it, and why a
+/// restart neither repeats nor forgets one.
 ///
 /// ```swift
 /// struct DoorCounter: Handler {
 ///     struct State: Codable, Sendable { var opened = 0 }
 ///     static let plugin = PluginDescription(name: "example.door", version: "1", summary: "Counts openings.")
-///     init(parameters: HandlerParameters) throws(HandlerConfigurationError) { _ = try parameters.validated(by: Self.plugin) }
-///     func initialState(key: String) -> State { State() }
+///     init(parameters: HandlerParameters) throws(HandlerConfigurationError) { _ = try parameters.validated(by:
+///     Self.plugin) } func initialState(key: String) -> State { State() }
 ///     func reduce(_ state: inout State, _ input: HandlerInput, _ context: HandlerContext) -> Decision {
 ///         state.opened += 1
 ///         return .none

@@ -1,7 +1,7 @@
 /// Identifiers that follow from what they name.
 enum DeterministicID {
-    /// A UUID of version 8 (RFC 9562, section 5.8) over the SHA-256 of the parts, each with its length before it so that
-    /// `["a", "bc"]` and `["ab", "c"]` differ.
+    /// A UUID of version 8 (RFC 9562, section 5.8) over the SHA-256 of the parts, each with its length before it so
+    /// that `["a", "bc"]` and `["ab", "c"]` differ.
     static func uuid(_ parts: [String]) -> String {
         var input: [UInt8] = []
         for part in parts {

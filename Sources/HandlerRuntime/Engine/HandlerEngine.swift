@@ -174,7 +174,8 @@ final class HandlerEngine {
         return false
     }
 
-    /// The instant at which ``fireTimers(now:)`` or ``commitPositions(now:)`` has something to do, if nothing else comes.
+    /// The instant at which ``fireTimers(now:)`` or ``commitPositions(now:)`` has something to do, if nothing else
+    /// comes.
     func nextWake(now: Int64) -> Int64? {
         var next: Int64?
         for lane in lanes {

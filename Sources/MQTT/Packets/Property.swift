@@ -31,7 +31,8 @@ public enum Property: Hashable, Sendable {
     case sharedSubscriptionAvailable(UInt8)
 }
 
-/// The properties of one packet, in the order of the wire. Empty for MQTT 3.1 and 3.1.1, and then without any allocation.
+/// The properties of one packet, in the order of the wire. Empty for MQTT 3.1 and 3.1.1, and then without any
+/// allocation.
 public struct Properties: Hashable, Sendable, ExpressibleByArrayLiteral {
     /// The properties in the order of the wire; user properties keep their order [MQTT-3.3.2-18].
     public var values: [Property]

@@ -1,8 +1,8 @@
 /// All subscriptions, found by the topic of a message.
 ///
-/// A subscription is a filter and a subscriber; a shared one also has its share group, and stands beside an unshared one
-/// of the same filter. Matching costs a hash probe for each level of the topic and each `+` branch that exists, never a
-/// look at subscriptions that do not match, and allocates nothing. Not for use from several threads at once.
+/// A subscription is a filter and a subscriber; a shared one also has its share group, and stands beside an unshared
+/// one of the same filter. Matching costs a hash probe for each level of the topic and each `+` branch that exists,
+/// never a look at subscriptions that do not match, and allocates nothing. Not for use from several threads at once.
 public struct SubscriptionTree<Subscriber: Hashable & Sendable, Value: Sendable>: Sendable {
     /// Who subscribed, and in which share group.
     @usableFromInline

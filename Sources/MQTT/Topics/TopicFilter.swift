@@ -2,8 +2,8 @@ internal import NIOCore
 
 /// A topic filter: what a subscription asks for, with the share group where it is a shared one.
 ///
-/// Filters are compared byte by byte [MQTT-4.7.3-4]; unlike two Swift strings, two filters are not equal because Unicode
-/// calls them equivalent.
+/// Filters are compared byte by byte [MQTT-4.7.3-4]; unlike two Swift strings, two filters are not equal because
+/// Unicode calls them equivalent.
 public struct TopicFilter: Sendable {
     /// The filter as given, including the `$share/group/` prefix.
     let bytes: [UInt8]

@@ -157,5 +157,14 @@ private func onLog(
     _ text: UnsafePointer<CChar>?
 ) {
     guard level == MOSQ_LOG_ERR, let text, let connection = connection(context) else { return }
-    connection.noteErrorLine(String(cString: text))
+    // Some of the library's lines end with a line's end; a log line of ours must stay one line.
+    connection.noteErrorLine(String(String(cString: text).map { $0.isNewline ? " " : $0 }).trimmingSuffixSpaces())
+}
+
+extension String {
+    fileprivate func trimmingSuffixSpaces() -> String {
+        var text = Substring(self)
+        while text.last == " " { text.removeLast() }
+        return String(text)
+    }
 }

@@ -62,6 +62,7 @@ public final class MosquittoConnection: @unchecked Sendable {
     private let ended = WaitableFlag()
 
     /// The library's object until the thread has ended.
+    // SAFETY: the pointer stands in a mutex, and libmosquitto's object is made for more than one thread.
     private struct Handle: @unchecked Sendable {
         var pointer: OpaquePointer?
     }

@@ -5,8 +5,8 @@ internal import MQTT
 public protocol Authenticator: Sendable {
     /// Answers a request.
     ///
-    /// Called on the core's loop, so it must not block: what takes time is done elsewhere. `completion` is called exactly
-    /// once, from any thread, before or after this returns.
+    /// Called on the core's loop, so it must not block: what takes time is done elsewhere. `completion` is called
+    /// exactly once, from any thread, before or after this returns.
     func authenticate(
         _ request: AuthenticationRequest,
         completion: @escaping @Sendable (AuthenticationResult) -> Void

@@ -10,7 +10,8 @@ public struct SiteServerLimits: Sendable, Hashable {
     public var backlog = 1_024
     /// From accepting a TLS connection to the end of its handshake. Then it is closed.
     public var handshakeSeconds: UInt64 = 10
-    /// Undecoded bytes of all connections that are not past CONNECT, together. A connection that exceeds them is closed.
+    /// Undecoded bytes of all connections that are not past CONNECT, together. A connection that exceeds them is
+    /// closed.
     public var preConnectBytesMax = 64 << 20
     /// What the packet decoder takes.
     public var decoder = DecoderLimits()

@@ -48,7 +48,8 @@ extension CoreDriver {
     /// been kept for replay.
     private func makeRoom(_ stall: JournalError) {
         logger.error("The journal has no room; QoS 1 and 2 wait", metadata: ["cw_error": "\(stall)"])
-        // Before there is a checkpoint, the records are all there is. A first sequence beyond 1 tells of an earlier one.
+        // Before there is a checkpoint, the records are all there is. A first sequence beyond 1 tells of an earlier
+        // one.
         guard let journal, checkpoints.isAnyWritten || journal.firstSequence > 1 else { return }
         let oldestNeeded = core.oldestNeededRecord
         let externalOldestNeeded = checkpoints.externalOldestNeeded

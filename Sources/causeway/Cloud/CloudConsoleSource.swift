@@ -44,7 +44,11 @@ struct CloudConsoleSource: ConsoleSource {
                 statistics.counts.duplicates
             ),
             .counter("causeway_cloud_commits", "Transactions committed", statistics.commits),
-            .gauge("causeway_cloud_missing_messages", "Numbers of all sites that are missing", Double(statistics.missing)),
+            .gauge(
+                "causeway_cloud_missing_messages",
+                "Numbers of all sites that are missing",
+                Double(statistics.missing)
+            ),
             .gauge("causeway_cloud_sites", "Sites known", Double(statistics.sites)),
             .gauge("causeway_cloud_queue_messages", "Messages that wait for a transaction", Double(statistics.queued)),
             .counter("causeway_cloud_store_failures", "Transactions that failed", statistics.storeFailures),

@@ -7,7 +7,8 @@ import Logging
 import MosquittoClient
 import SiteServer
 
-/// The cloud's side: a broker of its own or a link to an existing one, and the aggregator that stores what sites bridge.
+/// The cloud's side: a broker of its own or a link to an existing one, and the aggregator that stores what sites
+/// bridge.
 final class CloudNode: Sendable {
     /// The embedded broker's listeners, with the ports they really have.
     let listeners: [BoundListener]
@@ -113,7 +114,12 @@ enum EmbeddedBroker {
         )
         var listeners = embedded.listeners.map { SiteServerConfiguration.Listener($0) }
         listeners.append(
-            SiteServerConfiguration.Listener(name: InternalDoor.listener, host: "127.0.0.1", port: 0, connectionsMax: 16)
+            SiteServerConfiguration.Listener(
+                name: InternalDoor.listener,
+                host: "127.0.0.1",
+                port: 0,
+                connectionsMax: 16
+            )
         )
         let limits = embedded.limits
         let authorizer = InternalAccess(

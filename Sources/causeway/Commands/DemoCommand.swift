@@ -8,7 +8,8 @@ import Logging
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Run cloud, site and a few hundred devices on this machine, cut the link for a while, and prove that nothing is lost."
+        abstract:
+            "Run cloud, site and a few hundred devices on this machine, cut the link for a while, and prove that nothing is lost."
     )
 
     @Option(help: "How long devices publish.")

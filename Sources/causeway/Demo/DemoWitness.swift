@@ -48,7 +48,9 @@ final class DemoWitness: Sendable {
         var coupons: [String] = []
         var proposals: [String] = []
         for (topic, payload) in kept.withLock({ $0 }) {
-            guard let object = try? JSONSerialization.jsonObject(with: Data(payload)) as? [String: Any] else { continue }
+            guard let object = try? JSONSerialization.jsonObject(with: Data(payload)) as? [String: Any] else {
+                continue
+            }
             if topic.hasSuffix("/coupon"), coupons.count < perKind {
                 coupons.append(
                     "coupon \(object["couponId"] ?? "?") for customer \(object["customer"] ?? "?"): "
@@ -56,7 +58,9 @@ final class DemoWitness: Sendable {
                 )
             } else if topic.hasSuffix("/proposal"), proposals.count < perKind {
                 let rate = (object["rate"] as? [String: Any])?["value"] ?? object["rate"] ?? "?"
-                proposals.append("bed \(topic.split(separator: "/").dropFirst(2).first ?? "?"): basal \(rate) U/h, \(object["reason"] ?? "")")
+                proposals.append(
+                    "bed \(topic.split(separator: "/").dropFirst(2).first ?? "?"): basal \(rate) U/h, \(object["reason"] ?? "")"
+                )
             }
         }
         return coupons + proposals

@@ -3,8 +3,8 @@ import MQTT
 import NIOCore
 import NIOPosix
 import NIOSSL
-import Synchronization
 import SiteServer
+import Synchronization
 
 /// What all simulated devices have done.
 final class FleetCounters: Sendable {

@@ -15,8 +15,8 @@ protocol DeviceScript {
     mutating func next(nowMilliseconds: Int64, _ random: inout DemoRandom) -> [DeviceMessage]
 }
 
-/// A glucose sensor on a ward. Each patient's episode is a piece of the real series: three readings that keep their five
-/// minutes between each other, the last of them from now. Then the bed has its next patient.
+/// A glucose sensor on a ward. Each patient's episode is a piece of the real series: three readings that keep their
+/// five minutes between each other, the last of them from now. Then the bed has its next patient.
 struct GlucoseSensor: DeviceScript {
     private static let readingsPerPatient = 3
     private static let spacingMilliseconds: Int64 = 300_000
@@ -159,7 +159,10 @@ struct Fridge: DeviceScript {
         if Int.random(in: 0..<40, using: &random) == 0 { celsius += 1.5 }
         let shown = (celsius * 100).rounded() / 100
         return [
-            DeviceMessage(topic: "fridge/\(number)/temp", payload: #"{"value":\#(shown),"unit":"Cel","ts":\#(nowMilliseconds)}"#)
+            DeviceMessage(
+                topic: "fridge/\(number)/temp",
+                payload: #"{"value":\#(shown),"unit":"Cel","ts":\#(nowMilliseconds)}"#
+            )
         ]
     }
 }

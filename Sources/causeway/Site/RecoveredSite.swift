@@ -4,8 +4,8 @@ import Journal
 import Logging
 import MQTT
 import NIOCore
-import Synchronization
 import SiteServer
+import Synchronization
 
 /// What the journal says of the site when it starts, and what recovery had to give up.
 final class RecoveredSite: Sendable {

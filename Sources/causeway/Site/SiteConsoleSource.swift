@@ -51,7 +51,11 @@ struct SiteConsoleSource: ConsoleSource {
         return [
             .counter("causeway_handler_inputs", "Inputs that handlers looked at", samples { Double($0.inputs) }),
             .counter("causeway_handler_decided", "Decisions of handlers", samples { Double($0.decided) }),
-            .counter("causeway_handler_rejected", "Inputs that went to the dead letters", samples { Double($0.rejected) }),
+            .counter(
+                "causeway_handler_rejected",
+                "Inputs that went to the dead letters",
+                samples { Double($0.rejected) }
+            ),
             .counter("causeway_handler_outputs", "Messages that handlers published", samples { Double($0.outputs) }),
             .counter("causeway_handler_failures", "Failures of handlers", samples { Double($0.failures) }),
             .gauge("causeway_handler_keys", "Keys that handlers hold state for", samples { Double($0.keys) }),

@@ -83,7 +83,13 @@ final class SiteNode: Sendable {
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
-        let source = SiteConsoleSource(journal: journal, server: server, runtime: runtime, bridges: bridges, probe: probe)
+        let source = SiteConsoleSource(
+            journal: journal,
+            server: server,
+            runtime: runtime,
+            bridges: bridges,
+            probe: probe
+        )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
         return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
     }

@@ -40,7 +40,11 @@ struct JSONLogHandler: LogHandler {
         line["level"] = event.level.rawValue
         line["logger"] = label
         line["message"] = "\(event.message)"
-        guard let data = try? JSONSerialization.data(withJSONObject: line, options: [.sortedKeys, .withoutEscapingSlashes])
+        guard
+            let data = try? JSONSerialization.data(
+                withJSONObject: line,
+                options: [.sortedKeys, .withoutEscapingSlashes]
+            )
         else { return }
         FileHandle.standardError.write(data + Data("\n".utf8))
     }

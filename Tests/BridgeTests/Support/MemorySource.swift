@@ -40,7 +40,12 @@ final class MemorySource: BridgeSource {
     }
 
     /// Adds one record with one message.
-    func append(_ topic: String, _ text: String, origin: MessageOrigin = .client, publisher: String = "device") {
+    func append(
+        _ topic: String,
+        _ text: String,
+        origin: MessageOrigin = .client,
+        publisher: String = "device"
+    ) {
         append([(topic, Array(text.utf8))], origin: origin, publisher: publisher)
     }
 

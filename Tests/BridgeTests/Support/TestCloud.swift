@@ -30,7 +30,11 @@ final class TestCloud: Sendable {
         self.aggregator = aggregator
         content.withLock { $0.stored = stored }
         connection = Mutex(nil)
-        var configuration = MosquittoConfiguration(host: "127.0.0.1", port: port, clientID: "cloud-\(aggregator)")
+        var configuration = MosquittoConfiguration(
+            host: "127.0.0.1",
+            port: port,
+            clientID: "cloud-\(aggregator)"
+        )
         configuration.keepAliveSeconds = 10
         let made = try MosquittoConnection(configuration: configuration) { [weak self] event in
             self?.take(event, commits: commits, site: site, filter: filter)
@@ -84,7 +88,9 @@ final class TestCloud: Sendable {
                 content.stamps.append(stamp)
                 if content.stored[stamp.sequence] != nil { content.duplicates += 1 }
                 content.stored[stamp.sequence] = (message.topic, payload)
-                if stamp.className == BridgeStamp.gapClass, let gap = BridgeGap(decoding: payload), gap.from > 0 {
+                if stamp.className == BridgeStamp.gapClass, let gap = BridgeGap(decoding: payload),
+                    gap.from > 0
+                {
                     for missing in gap.from...gap.to where content.stored[missing] == nil {
                         content.stored[missing] = (message.topic, payload)
                     }

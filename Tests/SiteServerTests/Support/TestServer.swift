@@ -116,7 +116,7 @@ struct TestServer {
             }
         }
         if let failure { throw failure }
-        core.finishRecovery(nextSequence: recovery.nextSequence, now: MonotonicClock.now())
+        core.finishRecovery(nextSequence: recovery.nextSequence, now: BrokerTime.now())
     }
 
     static let plain = SiteServerConfiguration.Listener(name: "plain", host: "127.0.0.1", port: 0, allowAnonymous: true)
