@@ -60,7 +60,7 @@ build: ## the debug build with its tests, once
 swift-test: ## the Swift tests (FILTER=Name to run some); needs `make build`
 	@mkdir -p $(LOGS)
 	SWIFT_BACKTRACE=color=no swift test --skip-build --disable-xctest $(CHECKED) \
-	    $(if $(FILTER),--filter $(FILTER)) </dev/null 2>&1 | tee $(LOGS)/swift-test.log
+	    $(if $(FILTER),--filter '$(FILTER)') </dev/null 2>&1 | tee $(LOGS)/swift-test.log
 
 $(VENV)/installed: Tests/Integration/requirements.txt
 	python3 -m venv $(VENV)
@@ -70,7 +70,7 @@ $(VENV)/installed: Tests/Integration/requirements.txt
 integration: $(VENV)/installed ## the tests against stock mosquitto (FILTER=name to run some); needs `make build`
 	@mkdir -p $(LOGS)
 	CAUSEWAY="$${CAUSEWAY:-$(CURDIR)/.build/debug/causeway}" timeout --kill-after=30 1500 \
-	    $(VENV)/bin/python -m pytest -c Tests/Integration/pytest.ini Tests/Integration $(if $(FILTER),-k $(FILTER)) \
+	    $(VENV)/bin/python -m pytest -c Tests/Integration/pytest.ini Tests/Integration $(if $(FILTER),-k '$(FILTER)') \
 	    </dev/null 2>&1 | tee $(LOGS)/integration.log
 
 bench: ## throughput against mosquitto on this machine, as ratios

@@ -1,6 +1,7 @@
 """Processes, ports and waiting. Nothing here sleeps for a fixed time: waits end when their condition holds."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,14 +17,21 @@ _handed_out = set()
 
 
 def free_port():
-    """A port on loopback that nobody listens on, never the same one twice in a run."""
+    """A port on loopback that nobody listens on, never the same one twice in a run.
+
+    Below the range that the system hands out by itself, so that nobody who asks for port 0 meanwhile is given it.
+    """
     while True:
+        port = random.randint(15_000, 32_000)
+        if port in _handed_out:
+            continue
         with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = probe.getsockname()[1]
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        _handed_out.add(port)
+        return port
 
 
 def wait_until(condition, what, seconds=DEADLINE_SECONDS):
