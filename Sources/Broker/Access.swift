@@ -14,12 +14,13 @@ public struct Identity: Hashable, Sendable {
         self.clientID = clientID
     }
 
-    // MQTT compares bytes. Swift's strings compare characters, and two spellings of one character would let a client
-    // take another one's session.
+    /// MQTT compares bytes. Swift's strings compare characters, and two spellings of one character would let a client
+    /// take another one's session.
     public static func == (left: Identity, right: Identity) -> Bool {
         left.clientID.utf8.elementsEqual(right.clientID.utf8) && bytes(left.username) == bytes(right.username)
     }
 
+    /// By bytes, as it compares.
     public func hash(into hasher: inout Hasher) {
         for byte in clientID.utf8 { hasher.combine(byte) }
     }

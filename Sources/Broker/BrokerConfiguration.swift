@@ -14,7 +14,9 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var queuedMessagesMax: Int = 1_000_000
     /// Bytes queued for one session (`max_queued_bytes`).
     public var queuedBytesMax: Int = 1 << 30
-    /// What happens when either is reached.
+    /// Bytes queued in memory for one session: of messages that no journal holds.
+    public var queuedMemoryBytesMax: Int = 64 << 20
+    /// What happens when one of them is reached.
     public var overflow: Overflow = .dropNewest
     /// Bytes of queued messages that one session keeps in memory; what is beyond is read from the journal again.
     public var queuedResidentBytesMax: Int = 1 << 20

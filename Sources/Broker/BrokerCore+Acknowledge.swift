@@ -37,8 +37,10 @@ extension BrokerCore {
         case .releasing:
             effects.list.append(.acknowledge(connection.id, .pubrel, packetID: answer.packetID, reason: .success))
         case .sent:
-            if entry.reference != nil && session.isPersistent && journalAvailable {
-                // On disk before PUBREL: after a crash the message must never be sent again under this identifier.
+            if entry.reference != nil && session.isPersistent {
+                // On disk before PUBREL: after a crash the message must never be sent again under this identifier. If
+                // the journal takes nothing, the exchange ends after the restart.
+                guard journalAvailable else { break }
                 session.inflight.update(answer.packetID, state: .received, dropMessage: true)
                 let sequence = note(.received(session: session.number, packetID: answer.packetID), &effects)
                 hold(until: sequence, .release(connection.id, packetID: answer.packetID))
@@ -56,13 +58,23 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         guard let session = connection.session else { return }
+        // Answered, the identifier would be free for another message, which a restart would take for the one that the
+        // disk still knows. The client asks again when it comes back.
+        let isKept = session.isPersistent && session.lastInboundRecord[answer.packetID] != nil
+        guard journalAvailable || !isKept else { return }
         let wasKnown = session.inboundQoS2.remove(answer.packetID) != nil
         let wasJournaled = session.lastInboundRecord.removeValue(forKey: answer.packetID) != nil
         if wasKnown && connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
-        if wasKnown && wasJournaled && session.isPersistent && journalAvailable {
+        if wasKnown && wasJournaled && session.isPersistent {
             // The identifier is free for a new message once the client has PUBCOMP; the disk must know that first.
             let sequence = note(.released(session: session.number, packetID: answer.packetID), &effects)
+            session.lastReleasedRecord = sequence
             hold(until: sequence, .complete(connection.id, packetID: answer.packetID))
+            return
+        }
+        if session.lastReleasedRecord > committedSequence {
+            // A PUBREL that is repeated on a new connection waits as the first one does.
+            hold(until: session.lastReleasedRecord, .complete(connection.id, packetID: answer.packetID))
             return
         }
         let reason: ReasonCode = wasKnown || !connection.isV5 ? .success : .packetIdentifierNotFound

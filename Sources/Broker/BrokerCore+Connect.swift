@@ -8,8 +8,13 @@ extension BrokerCore {
         var connect = connect
         if connect.clientID.isEmpty {
             guard connection.isV5 || (connect.version == .v3_1_1 && connect.cleanStart) else {
-                refuse(connection, .clientIdentifierNotValid, "an empty client identifier needs a clean session",
-                    statement: "MQTT-3.1.3-8", effects: &effects)
+                refuse(
+                    connection,
+                    .clientIdentifierNotValid,
+                    "an empty client identifier needs a clean session",
+                    statement: "MQTT-3.1.3-8",
+                    effects: &effects
+                )
                 return
             }
             connect.clientID = "auto-\(configuration.instanceID)-\(nextAssignedClientID)"
@@ -21,8 +26,13 @@ extension BrokerCore {
             return name
         }
         guard method == nil else {
-            refuse(connection, .badAuthenticationMethod, "no enhanced authentication method is offered",
-                statement: "MQTT-4.12.0-1", effects: &effects)
+            refuse(
+                connection,
+                .badAuthenticationMethod,
+                "no enhanced authentication method is offered",
+                statement: "MQTT-4.12.0-1",
+                effects: &effects
+            )
             return
         }
         connection.connect = connect
@@ -56,8 +66,13 @@ extension BrokerCore {
         case .accepted(let username):
             let identity = Identity(username: username, clientID: connect.clientID)
             if let will = connect.will, !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved {
-                refuse(connection, .notAuthorized, "the will's topic is not allowed", statement: "MQTT-3.1.4-2",
-                    effects: &effects)
+                refuse(
+                    connection,
+                    .notAuthorized,
+                    "the will's topic is not allowed",
+                    statement: "MQTT-3.1.4-2",
+                    effects: &effects
+                )
                 return
             }
             accept(connect, identity, on: connection, now: now, effects: &effects)
@@ -95,21 +110,33 @@ extension BrokerCore {
         let expiry = grantedExpiry(connect)
         let sessionPresent = existing != nil
         guard let session = existing ?? makeSession(identity, expirySeconds: expiry) else {
-            refuse(connection, .quotaExceeded, "the broker has its maximum of sessions", statement: "section 4.1",
-                effects: &effects)
+            refuse(
+                connection,
+                .quotaExceeded,
+                "the broker has its maximum of sessions",
+                statement: "section 4.1",
+                effects: &effects
+            )
             return
         }
         counters.connectionsAccepted &+= 1
         session.detached = nil
-        delayedWills.removeAll { $0.session === session }
+        session.awayBeforeNanoseconds = 0
+        delayedWills[session.number] = nil
         let changed = session.expirySeconds != expiry
         session.expirySeconds = expiry
-        if session.isPersistent && (changed || !sessionPresent) {
+        if session.isPersistent {
+            // Also for a session that is known: its expiry does not run any more.
             note(.sessionOpened(session.stored), &effects)
-            table.forget()
+        } else if sessionPresent {
+            // From now on it ends with its connection, so no restart may find it.
+            note(.sessionClosed(session: session.number), &effects)
+            session.storedWill = nil
         }
+        if changed || !sessionPresent { table.forget() }
         session.isUnrestricted = authorizer.allowsEverything(identity)
         adopt(connect, connection, session)
+        keepWill(of: connection, session, &effects)
         effects.list.append(
             .send(
                 connection.id,
@@ -132,7 +159,13 @@ extension BrokerCore {
     private func adopt(_ connect: Connect, _ connection: Connection, _ session: Session) {
         connection.state = .connected
         connection.session = session
-        connection.will = connect.will
+        connection.will = connect.will.map { will in
+            // Copies: a slice would hold the whole read buffer for as long as the client is there.
+            var will = will
+            will.topic = will.topic.copied()
+            will.payload = ByteBufferCopy.of(will.payload)
+            return will
+        }
         session.connection = connection
         var window = configuration.inflightMessagesMax
         var keepAlive = connect.keepAliveSeconds
@@ -148,7 +181,7 @@ extension BrokerCore {
             let longest = configuration.keepAliveSecondsMax
             if longest > 0 && (keepAlive == 0 || keepAlive > longest) { keepAlive = longest }
         }
-        connection.window = max(1, window)
+        connection.window = min(max(1, window), Int(UInt16.max))
         session.inflight.reserve(connection.window)
         connection.silenceNanosecondsMax = UInt64(keepAlive) * 1_500_000_000
     }
@@ -193,12 +226,10 @@ extension BrokerCore {
     func end(_ session: Session, now: BrokerTime, effects: inout Effects) {
         for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
         forget(session)
+        // The end of a session makes a delayed will due [MQTT-3.1.3-9]. The will first: a crash in between repeats it
+        // rather than losing it.
+        if let delayed = delayedWills[session.number] { publishDelayed(delayed, now: now, effects: &effects) }
         if session.isPersistent { note(.sessionClosed(session: session.number), &effects) }
-        // The end of a session makes a delayed will due [MQTT-3.1.3-9].
-        let due = delayedWills.filter { $0.session === session }
-        guard !due.isEmpty else { return }
-        delayedWills.removeAll { $0.session === session }
-        for delayed in due { publish(delayed.will, of: session, now: now, effects: &effects) }
     }
 
     func forget(_ session: Session) {
@@ -215,8 +246,11 @@ extension BrokerCore {
     /// A new connection of the same client takes the session [MQTT-3.1.4-3].
     private func takeOver(_ old: Connection, cleanStart: Bool, now: BrokerTime, effects: inout Effects) {
         counters.takeovers &+= 1
-        close(old, CloseReason(.sessionTakenOver, statement: "MQTT-3.1.4-3", "another connection took the session"),
-            effects: &effects)
+        close(
+            old,
+            CloseReason(.sessionTakenOver, statement: "MQTT-3.1.4-3", "another connection took the session"),
+            effects: &effects
+        )
         detach(old, now: now, effects: &effects)
     }
 
@@ -232,15 +266,20 @@ extension BrokerCore {
             }
             let granted = min(expiry, configuration.sessionExpirySecondsMax)
             if granted != session.expirySeconds {
-                if granted == 0 { note(.sessionClosed(session: session.number), &effects) }
+                if granted == 0 {
+                    note(.sessionClosed(session: session.number), &effects)
+                    session.storedWill = nil
+                }
                 session.expirySeconds = granted
                 if granted > 0 { note(.sessionOpened(session.stored), &effects) }
                 table.forget()
             }
         }
-        if disconnect.reason != .disconnectWithWill { connection.will = nil }  // [MQTT-3.14.4-3]
+        if disconnect.reason != .disconnectWithWill { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
         connection.state = .closing
         effects.list.append(.close(connection.id, CloseReason(.success, "the client disconnected")))
+        // At once, not when the transport is gone: nothing may be given to a client that has said goodbye.
+        detach(connection, now: now, effects: &effects)
     }
 
     /// Parts a session from its connection; its will, where it is due, goes out.
@@ -250,15 +289,15 @@ extension BrokerCore {
         guard session.connection === connection else { return }
         session.connection = nil
         session.detached = now
-        session.isLoading = false
         if let will = connection.will {
             connection.will = nil
             let delay = will.properties.willDelaySeconds ?? 0
             if delay == 0 || !session.isPersistent {
                 publish(will, of: session, now: now, effects: &effects)
+                forgetStoredWill(of: session, &effects)
             } else {
                 let due = now.monotonicNanoseconds &+ UInt64(delay) &* 1_000_000_000
-                delayedWills.append(DelayedWill(session: session, will: will, dueNanoseconds: due))
+                delayedWills[session.number] = DelayedWill(session: session, will: will, dueNanoseconds: due)
             }
         }
         if session.isPersistent {
@@ -266,28 +305,6 @@ extension BrokerCore {
         } else {
             end(session, now: now, effects: &effects)
         }
-    }
-
-    /// Publishes a will as its client would have [MQTT-3.1.2-8].
-    func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard authorizer.mayPublish(session.identity, topic: will.topic), !will.topic.isReserved else { return }
-        var properties = will.properties
-        properties.values.removeAll {
-            if case .willDelayInterval = $0 { return true }
-            return false
-        }
-        let message = Message(
-            topic: will.topic.copied(),
-            payload: ByteBufferCopy.of(will.payload),
-            properties: properties,
-            qos: will.qos,
-            retain: will.retain,
-            receivedMilliseconds: now.wallMilliseconds,
-            expiresNanoseconds: properties.expiryInstant(now),
-            origin: .will,
-            publisher: session.identity.clientID
-        )
-        _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
     }
 }
 
@@ -309,6 +326,16 @@ extension Properties {
 
     var willDelaySeconds: UInt32? {
         first { if case .willDelayInterval(let seconds) = $0 { seconds } else { nil } }
+    }
+
+    var withoutWillDelay: Properties {
+        guard willDelaySeconds != nil else { return self }
+        return Properties(
+            values.filter {
+                if case .willDelayInterval = $0 { return false }
+                return true
+            }
+        )
     }
 
     var expirySeconds: UInt32? {

@@ -1,4 +1,3 @@
-import DequeModule
 import MQTT
 import NIOCore
 
@@ -62,8 +61,17 @@ extension BrokerCore {
             counters.drop(.slowConsumer)
             return
         }
-        send(message, on: connection, packetID: 0, qos: .atMostOnce, retain: retain, duplicate: false, subscriptionIDs,
-            now: now, effects: &effects)
+        send(
+            message,
+            on: connection,
+            packetID: 0,
+            qos: .atMostOnce,
+            retain: retain,
+            duplicate: false,
+            subscriptionIDs,
+            now: now,
+            effects: &effects
+        )
     }
 
     /// QoS 1 and 2 without a journal reference: into flight if the window allows, else into the session's queue.
@@ -87,8 +95,17 @@ extension BrokerCore {
                 subscriptionIDs: subscriptionIDs,
                 state: .sent
             )
-            send(message, on: connection, packetID: packetID, qos: qos, retain: retain, duplicate: false,
-                subscriptionIDs, now: now, effects: &effects)
+            send(
+                message,
+                on: connection,
+                packetID: packetID,
+                qos: qos,
+                retain: retain,
+                duplicate: false,
+                subscriptionIDs,
+                now: now,
+                effects: &effects
+            )
         } else if session.connection != nil || session.isPersistent {
             _ = append(message, reference, qos, retain, subscriptionIDs, toQueueOf: session, &effects)
         }
@@ -131,8 +148,17 @@ extension BrokerCore {
             if waits {
                 hold(until: reference.record, .sendInflight(connection.id, packetID: packetID))
             } else {
-                send(message, on: connection, packetID: packetID, qos: qos, retain: retain, duplicate: false,
-                    route.subscriptionIDs, now: now, effects: &effects)
+                send(
+                    message,
+                    on: connection,
+                    packetID: packetID,
+                    qos: qos,
+                    retain: retain,
+                    duplicate: false,
+                    route.subscriptionIDs,
+                    now: now,
+                    effects: &effects
+                )
             }
         } else {
             let isQueued = append(message, reference, qos, retain, route.subscriptionIDs, toQueueOf: session, &effects)
@@ -153,139 +179,6 @@ extension BrokerCore {
     private func canSendAtOnce(_ session: Session) -> Bool {
         guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
         return session.inflight.count < connection.window
-    }
-
-    /// Puts a message at the end of a session's queue; false if it was dropped.
-    private func append(
-        _ message: Message,
-        _ reference: MessageReference?,
-        _ qos: QoS,
-        _ retain: Bool,
-        _ subscriptionIDs: [UInt32],
-        toQueueOf session: Session,
-        _ effects: inout Effects
-    ) -> Bool {
-        let bytes = message.byteCount
-        while session.queue.count >= configuration.queuedMessagesMax
-            || session.queuedBytes &+ bytes > configuration.queuedBytesMax
-        {
-            counters.drop(.queueFull)
-            guard configuration.overflow == .dropOldest, let oldest = session.popQueued() else { return false }
-            if let reference = oldest.reference, reference.record < nextSequence &- 1 {
-                noteAfterRecord(.dropped(session: session.number, reference: reference))
-            }
-        }
-        let isResident = reference == nil || session.queuedResidentBytes &+ bytes <= configuration.queuedResidentBytesMax
-        session.queue.append(
-            Queued(
-                message: isResident ? message : nil,
-                reference: reference,
-                qos: qos,
-                retain: retain,
-                byteCount: UInt32(clamping: bytes),
-                subscriptionIDs: subscriptionIDs
-            )
-        )
-        session.queuedBytes &+= bytes
-        if isResident { session.queuedResidentBytes &+= bytes }
-        return true
-    }
-
-    // MARK: - The queue
-
-    /// Sends queued messages as far as the window, the transport, the disk and memory allow.
-    func drain(_ session: Session, now: BrokerTime, effects: inout Effects) {
-        guard let connection = session.connection, connection.state == .connected else { return }
-        while connection.isWritable && session.inflight.count < connection.window, let next = session.queue.first {
-            if let reference = next.reference, reference.record > committedSequence {
-                awaitCommit(session)
-                return
-            }
-            guard let message = next.message else {
-                load(session, effects: &effects)
-                return
-            }
-            _ = session.popQueued()
-            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                drop(next, of: session, .expired, &effects)
-                continue
-            }
-            guard mayReceive(session, message.topic) else {
-                if let reference = next.reference {
-                    note(.dropped(session: session.number, reference: reference), &effects)
-                }
-                continue
-            }
-            sendQueued(next, message, on: connection, of: session, now: now, effects: &effects)
-        }
-    }
-
-    private func sendQueued(
-        _ queued: Queued,
-        _ message: Message,
-        on connection: Connection,
-        of session: Session,
-        now: BrokerTime,
-        effects: inout Effects
-    ) {
-        // The packet identifier of a QoS 2 message must be on disk before the client sees it, or the client could not
-        // tell a repetition after a crash.
-        let isDurable = session.isPersistent && queued.reference != nil && journalAvailable
-        let waits = isDurable && queued.qos == .exactlyOnce
-        let packetID = session.inflight.insert(
-            message: message,
-            reference: queued.reference,
-            qos: queued.qos,
-            retain: queued.retain,
-            subscriptionIDs: queued.subscriptionIDs,
-            state: waits ? .awaitingCommit : .sent
-        )
-        if isDurable, let reference = queued.reference {
-            let entry = JournalEntry.sent(
-                session: session.number,
-                reference: reference,
-                packetID: packetID,
-                qos: queued.qos
-            )
-            let sequence = note(entry, &effects)
-            if waits {
-                hold(until: sequence, .sendInflight(connection.id, packetID: packetID))
-                return
-            }
-        }
-        send(message, on: connection, packetID: packetID, qos: queued.qos, retain: queued.retain, duplicate: false,
-            queued.subscriptionIDs, now: now, effects: &effects)
-    }
-
-    func drop(_ queued: Queued, of session: Session, _ reason: BrokerStatistics.DropReason, _ effects: inout Effects) {
-        counters.drop(reason)
-        guard let reference = queued.reference, session.isPersistent else { return }
-        note(.dropped(session: session.number, reference: reference), &effects)
-    }
-
-    private func awaitCommit(_ session: Session) {
-        guard !session.isAwaitingCommit else { return }
-        session.isAwaitingCommit = true
-        sessionsAwaitingCommit.append(session)
-    }
-
-    /// Asks for the messages at the head of the queue that are not in memory.
-    private func load(_ session: Session, effects: inout Effects) {
-        guard !session.isLoading else { return }
-        var records: [UInt64] = []
-        for queued in session.queue.prefix(configuration.loadBatchMessages) {
-            guard queued.message == nil, let reference = queued.reference, reference.record <= committedSequence
-            else { break }
-            if records.last != reference.record { records.append(reference.record) }
-        }
-        guard !records.isEmpty else { return }
-        ask(for: records, session, effects: &effects)
-    }
-
-    private func ask(for records: [UInt64], _ session: Session, effects: inout Effects) {
-        session.isLoading = true
-        session.askedFor = Set(records)
-        effects.list.append(.load(session: session.number, records: records))
     }
 
     /// Writes one PUBLISH, unless it is larger than the client takes [MQTT-3.1.2-24].
@@ -311,8 +204,9 @@ extension BrokerCore {
         }
         if connection.isV5 && connection.clientPacketBytesMax != .max {
             let encoded = message.encoding(isV5: true, withPacketID: qos != .atMostOnce).readableBytes
-            // Subscription identifiers take at most five bytes each.
-            guard encoded &+ 5 &* subscriptionIDs.count <= Int(connection.clientPacketBytesMax) else {
+            // Subscription identifiers take at most five bytes each, the two lengths they make longer three bytes each.
+            let own = subscriptionIDs.isEmpty ? 0 : 5 &* subscriptionIDs.count &+ 6
+            guard encoded &+ own <= Int(connection.clientPacketBytesMax) else {
                 giveUp(packetID, on: connection, .oversize, &effects)
                 return
             }
@@ -359,13 +253,24 @@ extension BrokerCore {
             case .releasing:
                 effects.list.append(.acknowledge(connection.id, .pubrel, packetID: entry.packetID, reason: .success))
             case .received:
-                hold(until: nextSequence &- 1, .release(connection.id, packetID: entry.packetID))
+                let release = HeldEffect.release(connection.id, packetID: entry.packetID)
+                afterLastRecord(release, now: now, effects: &effects)
             case .awaitingCommit:
-                hold(until: nextSequence &- 1, .sendInflight(connection.id, packetID: entry.packetID))
+                let send = HeldEffect.sendInflight(connection.id, packetID: entry.packetID)
+                afterLastRecord(send, now: now, effects: &effects)
             case .sent:
                 if let message = entry.message {
-                    send(message, on: connection, packetID: entry.packetID, qos: entry.qos, retain: entry.retain,
-                        duplicate: true, entry.subscriptionIDs, now: now, effects: &effects)
+                    send(
+                        message,
+                        on: connection,
+                        packetID: entry.packetID,
+                        qos: entry.qos,
+                        retain: entry.retain,
+                        duplicate: true,
+                        entry.subscriptionIDs,
+                        now: now,
+                        effects: &effects
+                    )
                 } else if let reference = entry.reference {
                     missing.append(reference.record)
                 }
@@ -373,18 +278,9 @@ extension BrokerCore {
         }
         guard missing.isEmpty else {
             // After a restart the messages themselves are in the journal; the queue goes on when they are read.
-            ask(for: missing, session, effects: &effects)
+            if !session.isLoading { ask(for: missing, session, effects: &effects) }
             return
         }
         drain(session, now: now, effects: &effects)
-    }
-}
-
-extension Session {
-    func popQueued() -> Queued? {
-        guard let first = queue.popFirst() else { return nil }
-        queuedBytes &-= Int(first.byteCount)
-        if first.message != nil { queuedResidentBytes &-= Int(first.byteCount) }
-        return first
     }
 }

@@ -22,7 +22,7 @@ enum HeldEffect {
     case release(ConnectionID, packetID: UInt16)
     /// PUBCOMP to a publisher.
     case complete(ConnectionID, packetID: UInt16)
-    case suback(ConnectionID, Suback, [RetainedWanted])
+    indirect case suback(HeldSuback)
     case unsuback(ConnectionID, Unsuback)
 }
 
@@ -48,17 +48,32 @@ extension BrokerCore {
     @discardableResult
     func note(_ entry: JournalEntry, _ effects: inout Effects) -> UInt64 {
         guard journalAvailable else { return committedSequence }
+        openBookkeeping(&effects)
+        JournalRecord.write(entry, to: &effects.journal.writer)
+        return nextSequence &- 1
+    }
+
+    /// Where the next entry of a retained message's copy will stand: in the turn's record, marked as a copy.
+    func nextCopyReference(_ effects: inout Effects) -> MessageReference {
+        if copiesInRecord >= MessageReference.copiesPerRecord { closeBookkeeping(&effects) }
+        openBookkeeping(&effects)
+        defer { copiesInRecord &+= 1 }
+        return MessageReference(record: nextSequence &- 1, index: MessageReference.firstCopyIndex &+ copiesInRecord)
+    }
+
+    /// Begins the turn's record of session changes if it is not open, or is too long.
+    private func openBookkeeping(_ effects: inout Effects) {
         if bookkeepingIsOpen {
             let start = effects.journal.ends.last ?? 0
             let length = effects.journal.writer.bytes.count &- start
             if length > configuration.bookkeepingRecordBytesMax { closeBookkeeping(&effects) }
         }
+        // What is closed may have opened the next one for what came up meanwhile.
         if !bookkeepingIsOpen {
             bookkeepingIsOpen = true
+            copiesInRecord = 0
             _ = beginRecord(&effects)
         }
-        JournalRecord.write(entry, to: &effects.journal.writer)
-        return nextSequence &- 1
     }
 
     /// Adds an entry that comes up while a message's record is being written: it goes to the record after it.
@@ -80,7 +95,18 @@ extension BrokerCore {
     // MARK: - Waiting for the disk
 
     func hold(until sequence: UInt64, _ effect: HeldEffect) {
+        // No commit will come any more.
+        guard journalAvailable else { return }
         held.append(Held(sequence: max(sequence, held.last?.sequence ?? 0), effect: effect))
+    }
+
+    /// Does at once what waits for nothing; holds it while the last record is on its way to the disk.
+    func afterLastRecord(_ effect: HeldEffect, now: BrokerTime, effects: inout Effects) {
+        if nextSequence &- 1 <= committedSequence {
+            perform(effect, now: now, effects: &effects)
+        } else {
+            hold(until: nextSequence &- 1, effect)
+        }
     }
 
     /// All records up to `sequence` are on disk: what waited for them may go.
@@ -104,7 +130,7 @@ extension BrokerCore {
         }
     }
 
-    private func perform(_ effect: HeldEffect, now: BrokerTime, effects: inout Effects) {
+    func perform(_ effect: HeldEffect, now: BrokerTime, effects: inout Effects) {
         switch effect {
         case .publishAnswer(let id, let qos, let packetID):
             guard let connection = connection(id), connection.state == .connected else { return }
@@ -116,8 +142,17 @@ extension BrokerCore {
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
             else { return }
             session.inflight.update(packetID, state: .sent)
-            send(message, on: connection, packetID: packetID, qos: entry.qos, retain: entry.retain, duplicate: false,
-                entry.subscriptionIDs, now: now, effects: &effects)
+            send(
+                message,
+                on: connection,
+                packetID: packetID,
+                qos: entry.qos,
+                retain: entry.retain,
+                duplicate: false,
+                entry.subscriptionIDs,
+                now: now,
+                effects: &effects
+            )
         case .push(let message, let session, let retain, let identifiers):
             push(message, to: session, retain: retain, identifiers, now: now, effects: &effects)
         case .release(let id, let packetID):
@@ -128,11 +163,12 @@ extension BrokerCore {
             effects.list.append(.acknowledge(id, .pubrel, packetID: packetID, reason: .success))
         case .complete(let id, let packetID):
             effects.list.append(.acknowledge(id, .pubcomp, packetID: packetID, reason: .success))
-        case .suback(let id, let suback, let retainedWanted):
-            guard let connection = connection(id), connection.state == .connected, let session = connection.session
+        case .suback(let held):
+            guard let connection = connection(held.connection), connection.state == .connected,
+                let session = connection.session
             else { return }
-            effects.list.append(.send(id, .suback(suback)))
-            sendRetained(retainedWanted, to: session, now: now, effects: &effects)
+            effects.list.append(.send(held.connection, .suback(held.suback)))
+            sendRetained(held.retainedWanted, to: session, now: now, effects: &effects)
         case .unsuback(let id, let unsuback):
             effects.list.append(.send(id, .unsuback(unsuback)))
         }
@@ -151,16 +187,37 @@ extension BrokerCore {
         )
         let waiting = held
         held = []
-        for item in waiting {
-            guard case .publishAnswer(let id, let qos, let packetID) = item.effect,
-                let connection = connection(id), connection.state == .connected
-            else { continue }
+        for item in waiting { giveUp(item.effect, &effects) }
+        sessionsAwaitingCommit = []
+        for case let session? in sessions {
+            session.isAwaitingCommit = false
+            session.forgetUncommitted(after: committedSequence)
+            drain(session, now: now, effects: &effects)
+        }
+    }
+
+    /// Answers what waited for a commit that will never come.
+    private func giveUp(_ effect: HeldEffect, _ effects: inout Effects) {
+        switch effect {
+        case .publishAnswer(let id, let qos, let packetID):
+            guard let connection = connection(id), connection.state == .connected else { return }
             counters.drop(.journalUnavailable)
             if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
-            if qos == .exactlyOnce { connection.session?.inboundQoS2.remove(packetID) }
-            guard connection.isV5 else { continue }
+            if qos == .exactlyOnce {
+                connection.session?.inboundQoS2.remove(packetID)
+                connection.session?.lastInboundRecord[packetID] = nil
+            }
+            guard connection.isV5 else { return }
             let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
             effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: .quotaExceeded))
+        case .suback(let held):
+            guard let connection = connection(held.connection), let session = connection.session else { return }
+            takeBack(held.noted, of: session)
+            var suback = held.suback
+            for item in held.noted { suback.reasons[item.index] = .quotaExceeded }
+            effects.list.append(.send(held.connection, .suback(suback)))
+        case .unsuback(let id, let unsuback): effects.list.append(.send(id, .unsuback(unsuback)))
+        case .sendInflight, .push, .release, .complete: break  // The next start of the process goes on with them.
         }
     }
 
@@ -191,7 +248,13 @@ extension BrokerCore {
             drop(head, of: session, .lost, &effects)
         }
         session.askedFor = []
-        drain(session, now: now, effects: &effects)
+        // The question may have been an earlier connection's: what this one misses is asked for now.
+        let missing = session.inflight.ordered().filter { $0.state == .sent && $0.message == nil }
+        if missing.isEmpty {
+            drain(session, now: now, effects: &effects)
+        } else if session.connection != nil {
+            ask(for: missing.compactMap { $0.reference?.record }, session, effects: &effects)
+        }
     }
 
     /// After a restart: exchanges that were open are repeated with what was read.
@@ -201,19 +264,43 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let connection = session.connection else { return }
         for entry in session.inflight.ordered() where entry.state == .sent && entry.message == nil {
             guard let reference = entry.reference, session.askedFor.contains(reference.record) else { continue }
             guard let message = found[reference] else {
                 counters.drop(.lost)
                 _ = session.inflight.remove(entry.packetID)
-                note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
+                if session.isPersistent {
+                    note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
+                }
                 continue
             }
             session.inflight.attach(message, to: entry.packetID)
-            send(message, on: connection, packetID: entry.packetID, qos: entry.qos, retain: entry.retain,
-                duplicate: true, entry.subscriptionIDs, now: now, effects: &effects)
+            guard let connection = session.connection else { continue }
+            send(
+                message,
+                on: connection,
+                packetID: entry.packetID,
+                qos: entry.qos,
+                retain: entry.retain,
+                duplicate: true,
+                entry.subscriptionIDs,
+                now: now,
+                effects: &effects
+            )
         }
+    }
+}
+
+extension Session {
+    /// The journal has failed: what it did not take was not accepted, and what waits for it goes on after the restart.
+    func forgetUncommitted(after committed: UInt64) {
+        queue.removeAll { queued in
+            guard let reference = queued.reference, reference.record > committed else { return false }
+            queuedBytes &-= Int(queued.byteCount)
+            if queued.message != nil { queuedResidentBytes &-= Int(queued.byteCount) }
+            return true
+        }
+        for entry in inflight.ordered() where entry.state == .awaitingCommit { _ = inflight.remove(entry.packetID) }
     }
 }
 

@@ -14,7 +14,7 @@ extension BrokerCore {
         }
         if publish.qos != .atMostOnce {
             if publish.qos == .exactlyOnce && session.inboundQoS2.contains(publish.packetID) {
-                answerRepeated(publish, on: connection, effects: &effects)
+                answerRepeated(publish, on: connection, of: session, effects: &effects)
                 return
             }
             guard connection.inboundInflight < Int(configuration.receiveMaximum) || !connection.isV5 else {
@@ -56,7 +56,12 @@ extension BrokerCore {
                 session.inboundQoS2.insert(publish.packetID)
                 connection.inboundInflight += 1
             }
-            acknowledge(publish, on: connection, reason: isMatched ? .success : .noMatchingSubscribers, effects: &effects)
+            acknowledge(
+                publish,
+                on: connection,
+                reason: isMatched ? .success : .noMatchingSubscribers,
+                effects: &effects
+            )
         case .journaled(let sequence):
             guard publish.qos != .atMostOnce else { return }
             connection.inboundInflight += 1
@@ -106,26 +111,21 @@ extension BrokerCore {
 
     /// A QoS 2 PUBLISH that we have already: it is answered, but not published again [MQTT-4.3.3-10]. If its record is
     /// still on the way to the disk, the answer that is held will do.
-    private func answerRepeated(_ publish: Publish, on connection: Connection, effects: inout Effects) {
-        for item in held {
-            if case .publishAnswer(let id, _, let packetID) = item.effect, id == connection.id,
-                packetID == publish.packetID
-            {
-                return
-            }
+    private func answerRepeated(
+        _ publish: Publish,
+        on connection: Connection,
+        of session: Session,
+        effects: inout Effects
+    ) {
+        if let record = session.lastInboundRecord[publish.packetID], record.sequence > committedSequence {
+            guard record.connection != connection.id else { return }
+            // It was held for a connection that is gone: the answer moves to this one.
+            session.lastInboundRecord[publish.packetID]?.connection = connection.id
+            let answer = HeldEffect.publishAnswer(connection.id, qos: .exactlyOnce, packetID: publish.packetID)
+            hold(until: record.sequence, answer)
+            return
         }
-        guard held.isEmpty || !isHeldForOlderConnection(publish.packetID, of: connection) else { return }
         effects.list.append(.acknowledge(connection.id, .pubrec, packetID: publish.packetID, reason: .success))
-    }
-
-    /// Whether the record of an inbound QoS 2 message is still on its way, begun on a connection that is gone; then the
-    /// answer moves to the new connection.
-    private func isHeldForOlderConnection(_ packetID: UInt16, of connection: Connection) -> Bool {
-        guard let session = connection.session, let last = session.lastInboundRecord[packetID],
-            last > committedSequence
-        else { return false }
-        hold(until: nextSequence &- 1, .publishAnswer(connection.id, qos: .exactlyOnce, packetID: packetID))
-        return true
     }
 
     func acknowledge(
@@ -216,8 +216,8 @@ extension BrokerCore {
             return .passed(isMatched: !list.routes.isEmpty || !list.groups.isEmpty)
         }
         guard journalAvailable else {
-            if !isGuaranteed {
-                // Nobody was promised anything: whoever is there still gets it.
+            if !isGuaranteed || message.origin == .will {
+                // Nobody is promised anything, or nobody is there to try again: whoever is there still gets it.
                 counters.drop(.journalUnavailable)
                 deliver(message, to: list, from: sender, now: now, effects: &effects)
             }
@@ -258,25 +258,38 @@ extension BrokerCore {
         var recipients: [StoredMessage.Recipient] = []
         for route in list.routes {
             if route.noLocal && route.session === sender { continue }
-            give(message, reference, to: route, deferred: deferred, now: now, recipients: &recipients, effects: &effects)
+            give(
+                message,
+                reference,
+                to: route,
+                deferred: deferred,
+                now: now,
+                recipients: &recipients,
+                effects: &effects
+            )
         }
         for group in list.groups {
             guard let route = group.next() else { continue }
-            give(message, reference, to: route, deferred: deferred, now: now, recipients: &recipients, effects: &effects)
+            give(
+                message,
+                reference,
+                to: route,
+                deferred: deferred,
+                now: now,
+                recipients: &recipients,
+                effects: &effects
+            )
         }
         let isExactlyOnce = message.qos == .exactlyOnce && sender?.isPersistent == true
-        if message.qos == .exactlyOnce { sender?.lastInboundRecord[inboundPacketID] = sequence }
+        if message.qos == .exactlyOnce, let sender {
+            sender.lastInboundRecord[inboundPacketID] = InboundRecord(
+                sequence: sequence,
+                connection: sender.connection?.id
+            )
+        }
         JournalRecord.write(
             .message(
-                StoredMessage(
-                    topic: message.topic,
-                    payload: message.payload,
-                    properties: message.properties,
-                    qos: message.qos,
-                    retain: message.retain,
-                    receivedMilliseconds: message.receivedMilliseconds,
-                    origin: message.origin,
-                    publisher: message.publisher,
+                message.stored(
                     publisherSession: isExactlyOnce ? sender?.number ?? 0 : 0,
                     publisherPacketID: isExactlyOnce ? inboundPacketID : 0,
                     recipients: recipients

@@ -6,7 +6,7 @@ public import NIOCore
 extension BrokerCore {
     /// Takes a checkpoint. Only on an empty core, before any record.
     public func recover(checkpoint: ByteBuffer) throws(BrokerRecoveryError) {
-        for entry in try JournalRecord.entries(of: checkpoint, sequence: 0) {
+        try JournalRecord.forEachEntry(of: checkpoint, sequence: 0) { entry in
             apply(entry, sequence: 0, messageIndex: 0)
         }
     }
@@ -14,7 +14,7 @@ extension BrokerCore {
     /// Takes one record. Records come in order, from the one after the checkpoint.
     public func recover(record: ByteBuffer, sequence: UInt64) throws(BrokerRecoveryError) {
         var index: UInt16 = 0
-        for entry in try JournalRecord.entries(of: record, sequence: sequence) {
+        try JournalRecord.forEachEntry(of: record, sequence: sequence) { entry in
             apply(entry, sequence: sequence, messageIndex: index)
             if case .message = entry { index &+= 1 }
         }
@@ -28,6 +28,8 @@ extension BrokerCore {
         committedSequence = nextSequence &- 1
         table.forget()
         restartRetainedExpiry(now)
+        if hasRecoveredCopies { restartExpiryOfCopies(now) }
+        restartWills(now)
         for case let session? in sessions {
             // Who was connected when the process died is detached from now on.
             guard let detached = session.detached else {
@@ -36,8 +38,9 @@ extension BrokerCore {
             }
             // The monotonic clock did not survive; the wall clock tells how much of the expiry has passed.
             let passed = UInt64(max(0, now.wallMilliseconds &- detached.wallMilliseconds)) &* 1_000_000
+            session.awayBeforeNanoseconds = passed
             session.detached = BrokerTime(
-                monotonicNanoseconds: now.monotonicNanoseconds > passed ? now.monotonicNanoseconds &- passed : 0,
+                monotonicNanoseconds: now.monotonicNanoseconds,
                 wallMilliseconds: detached.wallMilliseconds
             )
         }
@@ -51,6 +54,22 @@ extension BrokerCore {
         }
         for message in expiring {
             _ = retained.set(message.topic, Message(message.journaled(at: .zero), now: now))
+        }
+    }
+
+    /// The same for copies of retained messages.
+    private func restartExpiryOfCopies(_ now: BrokerTime) {
+        func restarted(_ message: Message?) -> Message? {
+            guard let message, message.properties.expirySeconds != nil else { return nil }
+            return Message(message.journaled(at: .zero), now: now)
+        }
+        for case let session? in sessions {
+            for index in session.queue.indices {
+                if let message = restarted(session.queue[index].message) { session.queue[index].message = message }
+            }
+            for entry in session.inflight.ordered() {
+                if let message = restarted(entry.message) { session.inflight.attach(message, to: entry.packetID) }
+            }
         }
     }
 
@@ -85,20 +104,21 @@ extension BrokerCore {
         case .sent(let number, let reference, let packetID, let qos):
             guard let session = sessionsByNumber[number] else { return }
             let queued = session.takeQueued(reference)
+            // Only a copy brings its message along.
             session.inflight.restore(
                 InflightTable.Entry(
                     packetID: packetID,
                     qos: qos,
                     retain: queued?.retain ?? false,
                     state: .sent,
-                    message: nil,
+                    message: queued?.message,
                     reference: reference,
                     subscriptionIDs: queued?.subscriptionIDs ?? []
                 )
             )
         case .received(let number, let packetID):
             guard let session = sessionsByNumber[number], session.inflight[packetID] != nil else { return }
-            session.inflight.update(packetID, state: .releasing)
+            session.inflight.update(packetID, state: .releasing, dropMessage: true)
         case .acknowledged(let number, let packetID):
             _ = sessionsByNumber[number]?.inflight.remove(packetID)
         case .dropped(let number, let reference):
@@ -124,9 +144,18 @@ extension BrokerCore {
             )
         case .pending(let number, let packetID):
             sessionsByNumber[number]?.inboundQoS2.insert(packetID)
-            sessionsByNumber[number]?.lastInboundRecord[packetID] = sequence
+            sessionsByNumber[number]?.lastInboundRecord[packetID] = InboundRecord(sequence: sequence, connection: nil)
         case .nextSession(let number):
             nextSessionNumber = max(nextSessionNumber, number)
+        case .copy(let number, let copy):
+            hasRecoveredCopies = true
+            sessionsByNumber[number]?.restore(copy)
+        case .willSet(let number, let stored):
+            var will = stored
+            will.will.topic = stored.will.topic.copied()
+            will.will.payload = ByteBufferCopy.of(stored.will.payload)
+            sessionsByNumber[number]?.storedWill = will
+        case .willCleared(let number): sessionsByNumber[number]?.storedWill = nil
         }
     }
 
@@ -136,7 +165,10 @@ extension BrokerCore {
         guard reference.record > 0 else { return }
         if stored.publisherSession != 0, let session = sessionsByNumber[stored.publisherSession] {
             session.inboundQoS2.insert(stored.publisherPacketID)
-            session.lastInboundRecord[stored.publisherPacketID] = reference.record
+            session.lastInboundRecord[stored.publisherPacketID] = InboundRecord(
+                sequence: reference.record,
+                connection: nil
+            )
         }
         let bytes = UInt32(clamping: stored.topic.bytes.readableBytes &+ stored.payload.readableBytes &+ 64)
         for recipient in stored.recipients {
@@ -186,7 +218,24 @@ extension Session {
         guard let index = queue.firstIndex(where: { $0.reference == reference }) else { return nil }
         let found = queue.remove(at: index)
         queuedBytes &-= Int(found.byteCount)
+        if found.message != nil { queuedResidentBytes &-= Int(found.byteCount) }
         return found
+    }
+
+    func restore(_ copy: StoredCopy) {
+        let message = Message(copy.message)
+        queue.append(
+            Queued(
+                message: message,
+                reference: copy.reference,
+                qos: copy.qos,
+                retain: true,
+                byteCount: UInt32(clamping: message.byteCount),
+                subscriptionIDs: copy.subscriptionIDs
+            )
+        )
+        queuedBytes &+= message.byteCount
+        queuedResidentBytes &+= message.byteCount
     }
 
     func restore(_ stored: StoredQueued) {
@@ -222,6 +271,27 @@ extension Message {
 }
 
 extension Message {
+    /// The message as a record holds it.
+    func stored(
+        publisherSession: UInt32 = 0,
+        publisherPacketID: UInt16 = 0,
+        recipients: [StoredMessage.Recipient] = []
+    ) -> StoredMessage {
+        StoredMessage(
+            topic: topic,
+            payload: payload,
+            properties: properties,
+            qos: qos,
+            retain: retain,
+            receivedMilliseconds: receivedMilliseconds,
+            origin: origin,
+            publisher: publisher,
+            publisherSession: publisherSession,
+            publisherPacketID: publisherPacketID,
+            recipients: recipients
+        )
+    }
+
     func journaled(at reference: MessageReference) -> JournaledMessage {
         JournaledMessage(
             reference: reference,

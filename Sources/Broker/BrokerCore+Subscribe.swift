@@ -4,86 +4,125 @@ import MQTT
 extension BrokerCore {
     func handle(_ subscribe: Subscribe, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
-        let identifier =
-            subscribe.properties.first { property -> UInt32? in
-                guard case .subscriptionIdentifier(let value) = property else { return nil }
-                return value
-            } ?? 0
+        let identifier = subscribe.properties.subscriptionIdentifier
+        var filters: [Result<TopicFilter, MQTTError>] = []
+        for request in subscribe.requests {
+            let filter = parse(request)
+            if case .failure(let error) = filter, error.reason == .protocolError {
+                // Before anything is applied: a packet that breaks a rule leaves nothing behind.
+                violated(connection.id, error: error, now: now, effects: &effects)
+                return
+            }
+            filters.append(filter)
+        }
         var reasons: [ReasonCode] = []
         var retainedWanted: [RetainedWanted] = []
-        var sequence: UInt64?
-        for request in subscribe.requests {
-            switch check(request, session) {
-            case .refused(let error):
-                if error.reason == .protocolError {
-                    violated(connection.id, error: error, now: now, effects: &effects)
-                    return
-                }
+        var noted: [HeldSuback.Noted] = []
+        for (request, parsed) in zip(subscribe.requests, filters) {
+            let filter: TopicFilter
+            do {
+                filter = try parsed.get()
+                try check(filter, session)
+            } catch {
                 reasons.append(error.reason)
-            case .granted(let filter):
-                let subscription = Subscription(
-                    options: request.options,
-                    identifier: identifier,
-                    sharedFilter: filter.isShared ? filter : nil
-                )
-                let isNew = session.subscriptions.updateValue(subscription, forKey: filter) == nil
+                continue
+            }
+            let subscription = Subscription(
+                options: request.options,
+                identifier: identifier,
+                sharedFilter: filter.isShared ? filter : nil
+            )
+            let previous = session.subscriptions[filter]
+            if previous != subscription {
+                if session.isPersistent && configuration.isDurable {
+                    guard journalAvailable else {
+                        // It could not be kept, and the client would rely on it.
+                        reasons.append(.quotaExceeded)
+                        continue
+                    }
+                    session.lastSubscribedRecord = note(
+                        .subscribed(session: session.number, subscription.stored(filter)),
+                        &effects
+                    )
+                    noted.append(HeldSuback.Noted(index: reasons.count, filter: filter, previous: previous))
+                }
+                session.subscriptions[filter] = subscription
                 table.insert(filter, subscriber: session.index, subscription)
-                reasons.append(ReasonCode(rawValue: request.options.qos.rawValue))
-                if session.isPersistent {
-                    let stored = StoredSubscription(
-                        filter: filter.string,
-                        options: request.options,
+            }
+            reasons.append(ReasonCode(rawValue: request.options.qos.rawValue))
+            let handling = request.options.retainHandling
+            // Never for shared subscriptions (section 4.8.2).
+            if !filter.isShared && (handling == .sendAtSubscribe || (handling == .sendIfNew && previous == nil)) {
+                retainedWanted.append(
+                    RetainedWanted(
+                        filter: filter,
+                        qos: request.options.qos,
+                        noLocal: request.options.noLocal,
                         identifier: identifier
                     )
-                    sequence = note(.subscribed(session: session.number, stored), &effects)
-                }
-                let handling = request.options.retainHandling
-                // Never for shared subscriptions (section 4.8.2).
-                if !filter.isShared && (handling == .sendAtSubscribe || (handling == .sendIfNew && isNew)) {
-                    retainedWanted.append(
-                        RetainedWanted(filter: filter, qos: request.options.qos, identifier: identifier)
-                    )
-                }
+                )
             }
         }
-        let suback = Suback(packetID: subscribe.packetID, reasons: reasons)
-        if let sequence, journalAvailable {
-            // A persistent session's subscription is promised to last, so the promise waits for the disk.
-            hold(until: sequence, .suback(connection.id, suback, retainedWanted))
+        let suback = HeldSuback(
+            connection: connection.id,
+            suback: Suback(packetID: subscribe.packetID, reasons: reasons),
+            retainedWanted: retainedWanted,
+            noted: noted
+        )
+        answer(suback, session, now: now, effects: &effects)
+    }
+
+    /// A persistent session's subscription is promised to last, so the promise waits for the disk.
+    private func answer(_ suback: HeldSuback, _ session: Session, now: BrokerTime, effects: inout Effects) {
+        if session.lastSubscribedRecord > committedSequence && journalAvailable {
+            hold(until: session.lastSubscribedRecord, .suback(suback))
         } else {
-            effects.list.append(.send(connection.id, .suback(suback)))
-            sendRetained(retainedWanted, to: session, now: now, effects: &effects)
+            perform(.suback(suback), now: now, effects: &effects)
         }
     }
 
-    private enum Checked {
-        case granted(TopicFilter)
-        case refused(MQTTError)
-    }
-
-    private func check(_ request: Subscribe.Request, _ session: Session) -> Checked {
-        let filter: TopicFilter
+    private func parse(_ request: Subscribe.Request) -> Result<TopicFilter, MQTTError> {
         do {
-            filter = try TopicFilter(request.filter, maxLevels: configuration.topicLevelsMax)
+            let filter = try TopicFilter(request.filter, maxLevels: configuration.topicLevelsMax)
+            guard !filter.isShared || !request.options.noLocal else {
+                return .failure(MQTTError(.protocolError, "MQTT-3.8.3-4", "no local on a shared subscription"))
+            }
+            return .success(filter)
         } catch {
-            return .refused(error)
+            return .failure(error)
         }
-        if filter.isShared && request.options.noLocal {
-            return .refused(MQTTError(.protocolError, "MQTT-3.8.3-4", "no local on a shared subscription"))
-        }
+    }
+
+    private func check(_ filter: TopicFilter, _ session: Session) throws(MQTTError) {
         guard session.isUnrestricted || authorizer.maySubscribe(session.identity, filter: filter) else {
-            return .refused(MQTTError(.notAuthorized, "section 3.9.3", "the filter is not allowed"))
+            throw MQTTError(.notAuthorized, "section 3.9.3", "the filter is not allowed")
         }
-        guard session.subscriptions.count < configuration.subscriptionsPerSessionMax
-            || session.subscriptions[filter] != nil
-        else { return .refused(MQTTError(.quotaExceeded, "section 3.9.3", "the session has its maximum")) }
-        return .granted(filter)
+        guard
+            session.subscriptions.count < configuration.subscriptionsPerSessionMax
+                || session.subscriptions[filter] != nil
+        else { throw MQTTError(.quotaExceeded, "section 3.9.3", "the session has its maximum") }
+    }
+
+    /// The journal did not take these subscriptions: it is as if they had never been made.
+    func takeBack(_ noted: [HeldSuback.Noted], of session: Session) {
+        for item in noted.reversed() {
+            session.subscriptions[item.filter] = item.previous
+            if let previous = item.previous {
+                table.insert(item.filter, subscriber: session.index, previous)
+            } else {
+                table.remove(item.filter, subscriber: session.index)
+            }
+        }
     }
 
     func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
         for item in wanted {
             var found: [Message] = []
-            retained.forEachMatch(item.filter) { _, message in found.append(message) }
+            retained.forEachMatch(item.filter) { _, message in
+                // [MQTT-3.8.3-3]
+                let isOwn = message.origin == .client && message.publisher == session.identity.clientID
+                if !item.noLocal || !isOwn { found.append(message) }
+            }
             let identifiers = item.identifier == 0 ? [] : [item.identifier]
             for message in found {
                 guard message.expiresNanoseconds > now.monotonicNanoseconds else {
@@ -94,6 +133,8 @@ extension BrokerCore {
                 let qos = min(message.qos, item.qos)
                 if qos == .atMostOnce {
                     push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
+                } else if session.isPersistent && journalAvailable {
+                    enqueueCopy(message, qos, identifiers, to: session, &effects)
                 } else {
                     enqueue(
                         message,
@@ -108,6 +149,31 @@ extension BrokerCore {
                 }
             }
         }
+        drain(session, now: now, effects: &effects)
+    }
+
+    /// A retained message for a persistent session: its own record may be gone from the journal, so a copy is noted
+    /// with the session. It is sent when the disk has it.
+    private func enqueueCopy(
+        _ message: Message,
+        _ qos: QoS,
+        _ identifiers: [UInt32],
+        to session: Session,
+        _ effects: inout Effects
+    ) {
+        guard mayReceive(session, message.topic) else { return }
+        let isFull =
+            session.queue.count >= configuration.queuedMessagesMax
+            || session.queuedBytes &+ message.byteCount > configuration.queuedBytesMax
+        guard !isFull || (configuration.overflow == .dropOldest && message.byteCount <= configuration.queuedBytesMax)
+        else {
+            counters.drop(.queueFull)
+            return
+        }
+        let reference = nextCopyReference(&effects)
+        guard append(message, reference, qos, true, identifiers, toQueueOf: session, &effects) else { return }
+        let copy = StoredCopy(reference: reference, qos: qos, subscriptionIDs: identifiers, message: message.stored())
+        note(.copy(session: session.number, copy), &effects)
     }
 
     func handle(_ unsubscribe: Unsubscribe, from connection: Connection, now: BrokerTime, effects: inout Effects) {
@@ -145,5 +211,29 @@ extension BrokerCore {
 struct RetainedWanted {
     let filter: TopicFilter
     let qos: QoS
+    let noLocal: Bool
     let identifier: UInt32
+}
+
+/// SUBACK that waits for the record of its subscriptions.
+struct HeldSuback {
+    /// A subscription that stands in the record.
+    struct Noted {
+        /// Its place in the packet.
+        let index: Int
+        let filter: TopicFilter
+        let previous: Subscription?
+    }
+
+    let connection: ConnectionID
+    let suback: Suback
+    let retainedWanted: [RetainedWanted]
+    let noted: [Noted]
+}
+
+extension Properties {
+    /// The subscription identifier, 0 for none.
+    fileprivate var subscriptionIdentifier: UInt32 {
+        first { if case .subscriptionIdentifier(let value) = $0 { value } else { nil } } ?? 0
+    }
 }

@@ -25,6 +25,7 @@ extension BrokerCore {
                         CloseReason(.keepAliveTimeout, statement: "MQTT-3.1.2-22", "nothing came for 1.5 keep alives"),
                         effects: &effects
                     )
+                    detach(connection, now: now, effects: &effects)
                 }
             case .closing: break
             }
@@ -35,17 +36,17 @@ extension BrokerCore {
 
     private func publishDueWills(now: BrokerTime, effects: inout Effects) {
         guard !delayedWills.isEmpty else { return }
-        let due = delayedWills.filter { $0.dueNanoseconds <= now.monotonicNanoseconds }
-        guard !due.isEmpty else { return }
-        delayedWills.removeAll { $0.dueNanoseconds <= now.monotonicNanoseconds }
-        for delayed in due { publish(delayed.will, of: delayed.session, now: now, effects: &effects) }
+        for delayed in delayedWills.values where delayed.dueNanoseconds <= now.monotonicNanoseconds {
+            publishDelayed(delayed, now: now, effects: &effects)
+        }
     }
 
     private func endExpiredSessions(now: BrokerTime, effects: inout Effects) {
         for case let session? in sessions {
             guard let detached = session.detached, session.expirySeconds != .max else { continue }
             let limit = UInt64(session.expirySeconds) &* 1_000_000_000
-            if now.monotonicNanoseconds > detached.monotonicNanoseconds &+ limit {
+            let away = now.monotonicNanoseconds &- detached.monotonicNanoseconds &+ session.awayBeforeNanoseconds
+            if away > limit {
                 end(session, now: now, effects: &effects)
             }
         }

@@ -27,7 +27,11 @@ public final class BrokerCore {
     var retained = RetainedIndex<Message>()
     var durableReaders: UInt32 = 0
     var handlers: [String: RecoveredHandler] = [:]
-    var delayedWills: [DelayedWill] = []
+    /// By session number.
+    var delayedWills: [UInt32: DelayedWill] = [:]
+
+    /// Whether recovery found copies of retained messages, which have their messages with them.
+    var hasRecoveredCopies = false
 
     /// The sequence number of the next journal record.
     var nextSequence: UInt64 = 1
@@ -39,6 +43,8 @@ public final class BrokerCore {
     var sessionsAwaitingCommit: [Session] = []
     /// Whether the turn's record of acknowledgements and session changes is open.
     var bookkeepingIsOpen = false
+    /// Copies of retained messages in it.
+    var copiesInRecord: UInt16 = 0
     var laterNotes: [JournalEntry] = []
     var ticks: UInt64 = 0
 
@@ -136,6 +142,7 @@ public final class BrokerCore {
             CloseReason(error.reason, statement: error.statement, error.message),
             effects: &effects
         )
+        detach(connection, now: now, effects: &effects)
     }
 
     /// The transport is gone.
@@ -163,7 +170,8 @@ public final class BrokerCore {
         for case let connection? in connections where connection.state != .closing {
             close(connection, CloseReason(.serverShuttingDown, "the site shuts down"), effects: &effects)
             // A planned stop is not the client's death: its will is not due [MQTT-3.1.2-10 speaks of failures].
-            connection.will = nil
+            forgetWill(of: connection, &effects)
+            detach(connection, now: now, effects: &effects)
         }
         closeBookkeeping(&effects)
     }
@@ -181,7 +189,9 @@ public final class BrokerCore {
         guard connection.state != .closing else { return }
         if connection.state == .connected && connection.isV5 {
             var properties: Properties = []
-            if connection.wantsProblemInformation && !reason.message.isEmpty {
+            // [MQTT-3.14.2-3]: no text if the client takes hardly any bytes.
+            let hasRoom = connection.clientPacketBytesMax > 512
+            if connection.wantsProblemInformation && hasRoom && !reason.message.isEmpty {
                 properties.values.append(.reasonString(reason.message))
             }
             effects.list.append(

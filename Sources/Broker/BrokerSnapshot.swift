@@ -17,24 +17,8 @@ public struct BrokerSnapshot: Sendable {
         JournalRecord.write(.nextSession(nextSession), to: &writer)
         for session in sessions { session.write(to: &writer) }
         for message in retained {
-            JournalRecord.write(
-                .message(
-                    StoredMessage(
-                        topic: message.topic,
-                        payload: message.payload,
-                        properties: message.properties,
-                        qos: message.qos,
-                        retain: true,
-                        receivedMilliseconds: message.receivedMilliseconds,
-                        origin: message.origin,
-                        publisher: message.publisher,
-                        publisherSession: 0,
-                        publisherPacketID: 0,
-                        recipients: []
-                    )
-                ),
-                to: &writer
-            )
+            // What is kept was published as retained, so the flag is set.
+            JournalRecord.write(.message(message.stored()), to: &writer)
         }
         for (name, handler) in handlers {
             JournalRecord.write(
@@ -57,8 +41,9 @@ struct SessionSnapshot: Sendable {
     let stored: StoredSession
     let detachedWallMilliseconds: Int64?
     let subscriptions: [StoredSubscription]
-    let queue: [StoredQueued]
-    let inflight: [StoredInflight]
+    let storedWill: StoredWill?
+    let queue: [Queued]
+    let inflight: [InflightTable.Entry]
     let inboundQoS2: [UInt16]
 
     func write(to writer: inout RecordWriter) {
@@ -67,12 +52,66 @@ struct SessionSnapshot: Sendable {
         for subscription in subscriptions {
             JournalRecord.write(.subscribed(session: number, subscription), to: &writer)
         }
-        for entry in inflight { JournalRecord.write(.inflight(session: number, entry), to: &writer) }
-        for entry in queue { JournalRecord.write(.queued(session: number, entry), to: &writer) }
+        if let storedWill { JournalRecord.write(.willSet(session: number, storedWill), to: &writer) }
+        for entry in inflight { write(entry, to: &writer) }
+        for entry in queue { write(entry, to: &writer) }
         for packetID in inboundQoS2 { JournalRecord.write(.pending(session: number, packetID: packetID), to: &writer) }
         if let wall = detachedWallMilliseconds {
             JournalRecord.write(.sessionDetached(session: number, wallMilliseconds: wall), to: &writer)
         }
+    }
+
+    private func write(_ entry: InflightTable.Entry, to writer: inout RecordWriter) {
+        guard let reference = entry.reference else { return }
+        let number = stored.session
+        if reference.isCopy, let message = entry.message {
+            // The checkpoint is the only one that has a copy's message; first queued, then sent.
+            write(message, reference, entry.qos, entry.subscriptionIDs, to: &writer)
+            let sent = JournalEntry.sent(
+                session: number,
+                reference: reference,
+                packetID: entry.packetID,
+                qos: entry.qos
+            )
+            JournalRecord.write(sent, to: &writer)
+            return
+        }
+        let inflight = StoredInflight(
+            packetID: entry.packetID,
+            reference: reference,
+            qos: entry.qos,
+            retain: entry.retain,
+            isReceived: entry.state == .received || entry.state == .releasing,
+            subscriptionIDs: entry.subscriptionIDs
+        )
+        JournalRecord.write(.inflight(session: number, inflight), to: &writer)
+    }
+
+    private func write(_ entry: Queued, to writer: inout RecordWriter) {
+        guard let reference = entry.reference else { return }
+        if reference.isCopy, let message = entry.message {
+            write(message, reference, entry.qos, entry.subscriptionIDs, to: &writer)
+            return
+        }
+        let queued = StoredQueued(
+            reference: reference,
+            qos: entry.qos,
+            retain: entry.retain,
+            byteCount: entry.byteCount,
+            subscriptionIDs: entry.subscriptionIDs
+        )
+        JournalRecord.write(.queued(session: stored.session, queued), to: &writer)
+    }
+
+    private func write(
+        _ message: Message,
+        _ reference: MessageReference,
+        _ qos: QoS,
+        _ identifiers: [UInt32],
+        to writer: inout RecordWriter
+    ) {
+        let copy = StoredCopy(reference: reference, qos: qos, subscriptionIDs: identifiers, message: message.stored())
+        JournalRecord.write(.copy(session: stored.session, copy), to: &writer)
     }
 }
 
@@ -101,33 +140,12 @@ extension Session {
             stored: stored,
             detachedWallMilliseconds: detached?.wallMilliseconds,
             subscriptions: subscriptions.map { filter, subscription in
-                StoredSubscription(
-                    filter: filter.string,
-                    options: subscription.options,
-                    identifier: subscription.identifier
-                )
+                subscription.stored(filter)
             },
-            queue: queue.compactMap { queued in
-                guard let reference = queued.reference else { return nil }
-                return StoredQueued(
-                    reference: reference,
-                    qos: queued.qos,
-                    retain: queued.retain,
-                    byteCount: queued.byteCount,
-                    subscriptionIDs: queued.subscriptionIDs
-                )
-            },
-            inflight: inflight.ordered().compactMap { entry in
-                guard let reference = entry.reference else { return nil }
-                return StoredInflight(
-                    packetID: entry.packetID,
-                    reference: reference,
-                    qos: entry.qos,
-                    retain: entry.retain,
-                    isReceived: entry.state == .received || entry.state == .releasing,
-                    subscriptionIDs: entry.subscriptionIDs
-                )
-            },
+            storedWill: storedWill,
+            // The queue as it is: the entries share their messages, and what is not durable is left out in writing.
+            queue: Array(queue),
+            inflight: inflight.ordered(),
             inboundQoS2: Array(lastInboundRecord.keys)
         )
     }

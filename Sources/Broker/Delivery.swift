@@ -47,7 +47,8 @@ public struct Delivery: Sendable {
         buffer.setInteger(flags, at: start)
         guard qos != .atMostOnce else { return }
         // Fixed header, the topic's length and bytes; then the packet identifier.
-        let bytesAfterPacketID = encoded.readableBytes &- headerByteCount(encoded) &- 2 &- message.topic.bytes.readableBytes
+        let bytesAfterPacketID =
+            encoded.readableBytes &- headerByteCount(encoded) &- 2 &- message.topic.bytes.readableBytes
         buffer.setInteger(packetID, at: start &+ encoded.readableBytes &- bytesAfterPacketID)
     }
 

@@ -33,6 +33,11 @@ enum JournalEntry {
     case pending(session: UInt32, packetID: UInt16)
     /// Checkpoints only: the next session number.
     case nextSession(UInt32)
+    /// A retained message was queued for a session at its subscription. No new message to readers of the journal.
+    case copy(session: UInt32, StoredCopy)
+    /// What to publish if the client does not come back after a crash.
+    case willSet(session: UInt32, StoredWill)
+    case willCleared(session: UInt32)
 }
 
 /// A message as a record holds it.
@@ -81,6 +86,19 @@ struct StoredQueued {
     var retain: Bool
     var byteCount: UInt32
     var subscriptionIDs: [UInt32]
+}
+
+struct StoredCopy {
+    var reference: MessageReference
+    var qos: QoS
+    var subscriptionIDs: [UInt32]
+    var message: StoredMessage
+}
+
+struct StoredWill: Hashable {
+    var will: Will
+    /// Seconds that the client has to come back after a restart.
+    var graceSeconds: UInt32
 }
 
 struct StoredInflight {

@@ -38,14 +38,14 @@ public enum JournalRecord {
         return found
     }
 
-    static func entries(
+    /// Gives `body` the entries of a record one by one: a checkpoint has millions.
+    static func forEachEntry(
         of record: ByteBuffer,
-        sequence: UInt64
-    ) throws(BrokerRecoveryError) -> [JournalEntry] {
-        var found: [JournalEntry] = []
+        sequence: UInt64,
+        _ body: (JournalEntry) -> Void
+    ) throws(BrokerRecoveryError) {
         var reader = RecordReader(record, sequence: sequence)
-        while !reader.isAtEnd { found.append(try entry(&reader)) }
-        return found
+        while !reader.isAtEnd { body(try entry(&reader)) }
     }
 
     enum Tag: UInt8 {
@@ -53,6 +53,7 @@ public enum JournalRecord {
         case sessionOpened, sessionDetached, sessionClosed, subscribed, unsubscribed
         case sent, received, acknowledged, dropped, released
         case handler, queued, inflight, pending, nextSession
+        case copy, willSet, willCleared
     }
 }
 
@@ -61,7 +62,9 @@ public enum JournalRecord {
 extension JournalRecord {
     static func write(_ entry: JournalEntry, to writer: inout RecordWriter) {
         switch entry {
-        case .message(let message): write(message, to: &writer)
+        case .message(let message):
+            writer.byte(Tag.message.rawValue)
+            write(message, to: &writer)
         case .sessionOpened(let session):
             writer.byte(Tag.sessionOpened.rawValue)
             writer.varint(UInt64(session.session))
@@ -125,11 +128,30 @@ extension JournalRecord {
         case .nextSession(let number):
             writer.byte(Tag.nextSession.rawValue)
             writer.varint(UInt64(number))
+        case .copy(let session, let copy):
+            writer.byte(Tag.copy.rawValue)
+            writer.varint(UInt64(session))
+            writer.reference(copy.reference)
+            writer.byte(copy.qos.rawValue)
+            write(copy.subscriptionIDs, to: &writer)
+            write(copy.message, to: &writer)
+        case .willSet(let session, let stored):
+            writer.byte(Tag.willSet.rawValue)
+            writer.varint(UInt64(session))
+            writer.varint(UInt64(stored.graceSeconds))
+            // The will delay is no property of a message, so it stands by itself.
+            writer.varint(UInt64(stored.will.properties.willDelaySeconds ?? 0))
+            writer.byte(stored.will.qos.rawValue | (stored.will.retain ? 4 : 0))
+            writer.buffer(stored.will.topic.bytes)
+            writer.properties(stored.will.properties.withoutWillDelay)
+            writer.buffer(stored.will.payload)
+        case .willCleared(let session):
+            writer.byte(Tag.willCleared.rawValue)
+            writer.varint(UInt64(session))
         }
     }
 
     private static func write(_ message: StoredMessage, to writer: inout RecordWriter) {
-        writer.byte(Tag.message.rawValue)
         writer.byte(message.qos.rawValue | (message.retain ? 4 : 0) | (message.origin.rawValue << 3))
         writer.int64(message.receivedMilliseconds)
         writer.string(message.publisher)
@@ -247,6 +269,20 @@ extension JournalRecord {
                 )
             )
         case .nextSession: return .nextSession(try reader.uint32())
+        case .copy:
+            let session = try reader.uint32()
+            let reference = try reader.reference()
+            return .copy(
+                session: session,
+                StoredCopy(
+                    reference: reference,
+                    qos: try reader.qos(),
+                    subscriptionIDs: try identifiers(&reader),
+                    message: try message(&reader)
+                )
+            )
+        case .willSet: return .willSet(session: try reader.uint32(), try will(&reader))
+        case .willCleared: return .willCleared(session: try reader.uint32())
         }
     }
 
@@ -288,6 +324,25 @@ extension JournalRecord {
             publisherSession: publisherSession,
             publisherPacketID: publisherPacketID,
             recipients: recipients
+        )
+    }
+
+    private static func will(_ reader: inout RecordReader) throws(BrokerRecoveryError) -> StoredWill {
+        let graceSeconds = try reader.uint32()
+        let delaySeconds = try reader.uint32()
+        let flags = try reader.byte()
+        let topic = TopicName(uncheckedBytes: try reader.buffer())
+        var properties = try reader.properties()
+        if delaySeconds > 0 { properties.values.append(.willDelayInterval(delaySeconds)) }
+        return StoredWill(
+            will: Will(
+                topic: topic,
+                payload: try reader.buffer(),
+                qos: try qos(flags, reader),
+                retain: flags & 4 != 0,
+                properties: properties
+            ),
+            graceSeconds: graceSeconds
         )
     }
 

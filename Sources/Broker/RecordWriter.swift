@@ -61,6 +61,7 @@ public struct BrokerRecoveryError: Error, Hashable, Sendable, CustomStringConver
     /// The record, 0 for a checkpoint.
     public let sequence: UInt64
 
+    /// One sentence for the operator.
     public var description: String {
         "journal record \(sequence): \(message). Was it written by a newer version of causeway?"
     }

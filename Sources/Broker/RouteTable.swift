@@ -62,6 +62,9 @@ struct RouteTable {
     private var tree = SubscriptionTree<UInt32, Subscription>()
     private var remembered: [TopicName: RouteList] = [:]
     private let rememberedMax: Int
+    /// Routes of all remembered lists, and how many there may be: many receivers leave room for few topics.
+    private var rememberedRoutes = 0
+    private static let rememberedRoutesLimit = 262_144
 
     init(rememberedMax: Int) { self.rememberedMax = max(1, rememberedMax) }
 
@@ -80,12 +83,15 @@ struct RouteTable {
     /// Forgets remembered routes, as when a session becomes persistent.
     mutating func forget() {
         if !remembered.isEmpty { remembered.removeAll(keepingCapacity: true) }
+        rememberedRoutes = 0
     }
 
     mutating func routes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
         if let known = remembered[topic] { return known }
         let list = makeRoutes(for: topic, sessions: sessions)
-        if remembered.count >= rememberedMax { remembered.removeAll(keepingCapacity: true) }
+        let count = list.routes.count &+ list.groups.reduce(0) { $0 &+ $1.members.count }
+        if remembered.count >= rememberedMax || rememberedRoutes &+ count > Self.rememberedRoutesLimit { forget() }
+        rememberedRoutes &+= count
         remembered[topic.copied()] = list
         return list
     }

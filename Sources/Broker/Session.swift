@@ -23,7 +23,11 @@ final class Session {
     /// Inbound QoS 2 identifiers between PUBREC and PUBREL.
     var inboundQoS2: Set<UInt16> = []
     /// The journal record of each of them that is journalled.
-    var lastInboundRecord: [UInt16: UInt64] = [:]
+    var lastInboundRecord: [UInt16: InboundRecord] = [:]
+    /// The last journal record that holds one of its subscriptions.
+    var lastSubscribedRecord: UInt64 = 0
+    /// The last journal record that says that one of them is free again.
+    var lastReleasedRecord: UInt64 = 0
     /// Whether the driver is reading messages for it.
     var isLoading = false
     /// The journal records that it is reading.
@@ -32,6 +36,10 @@ final class Session {
     var isAwaitingCommit = false
     /// When its client went; nil while it is connected.
     var detached: BrokerTime?
+    /// Nanoseconds that its client had been away for when the process started.
+    var awayBeforeNanoseconds: UInt64 = 0
+    /// Its will as the journal holds it, if it outlives its connection.
+    var storedWill: StoredWill?
     /// Whether every question to the authorizer is known to be answered with yes.
     var isUnrestricted = false
 
@@ -50,15 +58,21 @@ final class Session {
         var oldest = UInt64.max
         for queued in queue {
             // References grow along the queue, so the first one is the oldest.
-            guard let reference = queued.reference else { continue }
+            guard let reference = queued.reference, !reference.isCopy else { continue }
             oldest = reference.record
             break
         }
         for entry in inflight.ordered() {
-            if let reference = entry.reference { oldest = min(oldest, reference.record) }
+            if let reference = entry.reference, !reference.isCopy { oldest = min(oldest, reference.record) }
         }
         return oldest
     }
+}
+
+/// Where the journal holds an inbound QoS 2 message, and on which connection its answer is held.
+struct InboundRecord {
+    let sequence: UInt64
+    var connection: ConnectionID?
 }
 
 /// A message that waits for its turn in a session: by reference, with the message itself only while memory allows.
@@ -72,10 +86,15 @@ struct Queued {
 }
 
 /// A subscription as its session holds it and as the tree finds it.
-struct Subscription: Sendable {
+struct Subscription: Sendable, Hashable {
     var options: SubscriptionOptions
     /// The subscription identifier, 0 for none.
     var identifier: UInt32
     /// The whole filter of a shared subscription, its group's name.
     var sharedFilter: TopicFilter?
+
+    /// The subscription as a record holds it.
+    func stored(_ filter: TopicFilter) -> StoredSubscription {
+        StoredSubscription(filter: filter.string, options: options, identifier: identifier)
+    }
 }

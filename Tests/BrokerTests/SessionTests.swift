@@ -74,7 +74,11 @@ import Testing
         try site.send(1, .subscribe("t", .atLeastOnce))
         _ = site.take(1)
         try #expect(site.connect(2, .v5("c", clean: false, expiry: 60)).sessionPresent)
-        #expect(site.take(1).contains { if case .disconnect(let end) = $0 { end.reason == .sessionTakenOver } else { false } })
+        #expect(
+            site.take(1).contains {
+                if case .disconnect(let end) = $0 { end.reason == .sessionTakenOver } else { false }
+            }
+        )
         #expect(site.closed[1]?.reason == .sessionTakenOver)
         #expect(site.core.statistics.clientsConnected == 1)
     }
@@ -199,6 +203,20 @@ import Testing
         try site.connect(1, .v3("sub", clean: false))
         let kept = site.publishes(1).map(\.text)
         #expect(kept == (overflow == .dropOldest ? ["3", "4", "5"] : ["1", "2", "3"]))
+    }
+
+    @Test func whatNoJournalHoldsIsQueuedWithinItsOwnLimit() throws {
+        var configuration = BrokerConfiguration()
+        configuration.queuedMemoryBytesMax = 300
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(1, .v3("slow"))
+        try site.send(1, .subscribe("t", .atLeastOnce))
+        _ = site.take(1)
+        try site.writable(1, false)
+        try site.connect(2, .v3("pub"))
+        for number: UInt16 in 1...20 { try site.send(2, .publish("t", "\(number)", .atLeastOnce, id: number)) }
+        #expect(site.core.statistics.queuedMessages == 4, "66 bytes each")
+        #expect(site.core.statistics.dropped[.queueFull] == 16)
     }
 
     @Test func aQueueBeyondItsMemoryIsReadFromTheJournal() throws {

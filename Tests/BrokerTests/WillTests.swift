@@ -68,4 +68,45 @@ import Testing
         try site.pass(seconds: 12)
         #expect(site.publishes(1).map(\.text) == ["gone"], "the end of the session makes it due")
     }
+
+    @Test func theWillOfAPersistentSessionGoesOutAfterACrashIfItsClientStaysAway() throws {
+        let site = try SimulatedSite()
+        try site.connect(1, .v3("watcher", clean: false))
+        try site.send(1, .subscribe("status/#", .atLeastOnce))
+        var dying = Connect.v5("c", clean: false, expiry: 600, will: will(delay: 20))
+        dying.keepAliveSeconds = 4
+        try site.connect(2, dying)
+        try site.crash()
+        try site.takeCheckpoint()
+        try site.crash()
+        try site.connect(1, .v3("watcher", clean: false))
+        try site.pass(seconds: 19)
+        #expect(site.publishes(1).isEmpty, "it may still come back")
+        try site.pass(seconds: 2)
+        let got = site.publishes(1)
+        #expect(got.map(\.text) == ["gone"])
+        for publish in got { try site.send(1, .puback(publish.packetID)) }
+        try site.crash()
+        try site.connect(1, .v3("watcher", clean: false))
+        try site.pass(seconds: 60)
+        #expect(site.publishes(1).isEmpty, "once is enough")
+    }
+
+    @Test(arguments: [true, false])
+    func theWillOfAClientThatComesBackAfterACrashIsForgotten(withWill: Bool) throws {
+        let site = try watched()
+        try site.connect(2, .v5("c", clean: false, expiry: 600, will: will()))
+        try site.crash()
+        try site.connect(1, .v3("watcher"))
+        try site.send(1, .subscribe("status/#", .atLeastOnce))
+        try site.connect(2, .v5("c", clean: false, expiry: 600, will: withWill ? will() : nil))
+        try site.pass(seconds: 200)
+        _ = site.publishes(1)
+        try site.send(2, .disconnect(Disconnect()))
+        try site.crash()
+        try site.connect(1, .v3("watcher"))
+        try site.send(1, .subscribe("status/#", .atLeastOnce))
+        try site.pass(seconds: 200)
+        #expect(site.publishes(1).isEmpty)
+    }
 }

@@ -22,6 +22,11 @@ final class SimulatedSite {
     var commitsAtOnce = true
     /// Whether the disk says that it has what it has not.
     var lies = false
+    /// Whether the transport of a connection that the core closes is gone in the same turn.
+    var closesAtOnce = true
+    /// Whether reading queued messages from the journal ends in the same turn.
+    var answersLoads = true
+    private var unansweredLoads: [(session: UInt32, records: [UInt64])] = []
 
     var now = BrokerTime(monotonicNanoseconds: 1_000_000_000, wallMilliseconds: 1_700_000_000_000)
     private var received: [UInt32: [Packet]] = [:]
@@ -185,18 +190,32 @@ final class SimulatedSite {
         case .close(let id, let reason):
             guard id == self.id(id.slot) else { return }
             closed[id.slot] = reason
-            core.closed(id, now: now, effects: &effects)
+            if closesAtOnce { core.closed(id, now: now, effects: &effects) }
         case .authenticate(let id, let request):
             core.authenticated(id, result: authenticate(request), now: now, effects: &effects)
         case .load(let session, let sequences):
-            var messages: [JournaledMessage] = []
-            for sequence in sequences {
-                #expect(sequence <= committed, "a record was asked for before it was committed")
-                guard let record = records[sequence] else { continue }
-                messages += try JournalRecord.messages(of: record, sequence: sequence)
-            }
-            core.loaded(session: session, messages: messages, now: now, effects: &effects)
+            if answersLoads { try load(session, sequences) } else { unansweredLoads.append((session, sequences)) }
         case .log: break
+        }
+    }
+
+    private func load(_ session: UInt32, _ sequences: [UInt64]) throws {
+        var messages: [JournaledMessage] = []
+        for sequence in sequences {
+            #expect(sequence <= committed, "a record was asked for before it was committed")
+            guard let record = records[sequence] else { continue }
+            messages += try JournalRecord.messages(of: record, sequence: sequence)
+        }
+        core.loaded(session: session, messages: messages, now: now, effects: &effects)
+    }
+
+    /// Answers what was asked for while ``answersLoads`` was false.
+    func answerLoads() throws {
+        let loads = unansweredLoads
+        unansweredLoads = []
+        for item in loads {
+            try load(item.session, item.records)
+            try settle()
         }
     }
 

@@ -1,0 +1,71 @@
+import MQTT
+
+// Wills: due when a connection breaks, after a delay, or after a restart (MQTT 5.0 section 3.1.2.5).
+extension BrokerCore {
+    /// Seconds that a client without keep alive has to come back after a restart before its will is due.
+    private static let secondsToComeBack: UInt32 = 60
+
+    /// Publishes a will as its client would have [MQTT-3.1.2-8].
+    func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
+        guard authorizer.mayPublish(session.identity, topic: will.topic), !will.topic.isReserved else { return }
+        let properties = will.properties.withoutWillDelay
+        let message = Message(
+            topic: will.topic.copied(),
+            payload: ByteBufferCopy.of(will.payload),
+            properties: properties,
+            qos: will.qos,
+            retain: will.retain,
+            receivedMilliseconds: now.wallMilliseconds,
+            expiresNanoseconds: properties.expiryInstant(now),
+            origin: .will,
+            publisher: session.identity.clientID
+        )
+        _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
+    }
+
+    /// Publishes a will whose time has come.
+    func publishDelayed(_ delayed: DelayedWill, now: BrokerTime, effects: inout Effects) {
+        delayedWills[delayed.session.number] = nil
+        publish(delayed.will, of: delayed.session, now: now, effects: &effects)
+        forgetStoredWill(of: delayed.session, &effects)
+    }
+
+    // MARK: - In the journal
+
+    /// Notes the will of a session that outlives its connection: if the process dies, the client may have died too.
+    func keepWill(of connection: Connection, _ session: Session, _ effects: inout Effects) {
+        guard session.isPersistent, let will = connection.will else {
+            forgetStoredWill(of: session, &effects)
+            return
+        }
+        let silence = UInt32(clamping: connection.silenceNanosecondsMax / 1_000_000_000)
+        let stored = StoredWill(will: will, graceSeconds: silence == 0 ? Self.secondsToComeBack : silence)
+        // Most clients come back with the will that they went with.
+        guard session.storedWill != stored else { return }
+        session.storedWill = stored
+        note(.willSet(session: session.number, stored), &effects)
+    }
+
+    /// The client takes its will along, or it is not due.
+    func forgetWill(of connection: Connection, _ effects: inout Effects) {
+        connection.will = nil
+        if let session = connection.session { forgetStoredWill(of: session, &effects) }
+    }
+
+    func forgetStoredWill(of session: Session, _ effects: inout Effects) {
+        guard session.storedWill != nil else { return }
+        session.storedWill = nil
+        if session.isPersistent { note(.willCleared(session: session.number), &effects) }
+    }
+
+    /// After recovery: the will of each client that was there when the process died is due unless it comes back within
+    /// its will delay, or one and a half keep alives where that is longer.
+    func restartWills(_ now: BrokerTime) {
+        for case let session? in sessions {
+            guard let stored = session.storedWill else { continue }
+            let seconds = max(stored.graceSeconds, stored.will.properties.willDelaySeconds ?? 0)
+            let due = now.monotonicNanoseconds &+ UInt64(seconds) &* 1_000_000_000
+            delayedWills[session.number] = DelayedWill(session: session, will: stored.will, dueNanoseconds: due)
+        }
+    }
+}
