@@ -32,6 +32,18 @@ struct CertsCommand: ParsableCommand {
             }
         }
 
+        /// Makes a certificate for each name, into a folder below the authority's.
+        func issue(
+            _ names: [String],
+            into kind: String,
+            _ make: (CertificateAuthority, String) throws -> IssuedCertificate
+        ) throws {
+            try attempt {
+                let authority = try CertificateAuthority(folder: directory)
+                for name in names { try write(try make(authority, name), name: "\(kind)/\(name)") }
+            }
+        }
+
         /// Writes a certificate and its key below the folder, and says so.
         func write(_ issued: IssuedCertificate, name: String) throws {
             let base = "\(directory)/\(name)"
@@ -136,14 +148,8 @@ struct CertsCommand: ParsableCommand {
         }
 
         func run() throws {
-            try folder.attempt {
-                let authority = try CertificateAuthority(folder: folder.directory)
-                for name in names {
-                    try folder.write(
-                        try authority.issueDevice(name: name, validity: .days(days)),
-                        name: "devices/\(name)"
-                    )
-                }
+            try folder.issue(names, into: "devices") { authority, name in
+                try authority.issueDevice(name: name, validity: .days(days))
             }
         }
     }
@@ -170,14 +176,8 @@ struct CertsCommand: ParsableCommand {
         }
 
         func run() throws {
-            try folder.attempt {
-                let authority = try CertificateAuthority(folder: folder.directory)
-                for name in names {
-                    try folder.write(
-                        try authority.issueClient(name: name, validity: .days(days)),
-                        name: "clients/\(name)"
-                    )
-                }
+            try folder.issue(names, into: "clients") { authority, name in
+                try authority.issueClient(name: name, validity: .days(days))
             }
         }
     }
