@@ -23,6 +23,10 @@ extension BrokerCore {
                 return
             }
         }
+        if publish.topic.isReserved && publish.topic.isControl {
+            control(publish, from: session, on: connection, effects: &effects)
+            return
+        }
         guard !publish.topic.isReserved,
             session.isUnrestricted || authorizer.mayPublish(session.identity, topic: publish.topic)
         else {

@@ -25,6 +25,8 @@ public struct ConnectionInfo: Sendable, Hashable {
     public var useIdentityAsUsername: Bool
     /// Whether a client without any credentials is let in (`allow_anonymous` of the listener).
     public var allowAnonymous: Bool
+    /// What the listener asks of its clients and grants them.
+    public var policy: ListenerPolicy
 
     /// Makes it.
     public init(
@@ -32,12 +34,14 @@ public struct ConnectionInfo: Sendable, Hashable {
         remoteAddress: String,
         certificateIdentity: String? = nil,
         useIdentityAsUsername: Bool = false,
-        allowAnonymous: Bool = false
+        allowAnonymous: Bool = false,
+        policy: ListenerPolicy = ListenerPolicy()
     ) {
         self.listener = listener
         self.remoteAddress = remoteAddress
         self.certificateIdentity = certificateIdentity
         self.useIdentityAsUsername = useIdentityAsUsername
         self.allowAnonymous = allowAnonymous
+        self.policy = policy
     }
 }

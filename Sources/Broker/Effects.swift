@@ -33,6 +33,10 @@ public enum Effect: Sendable {
     indirect case authenticate(ConnectionID, AuthenticationRequest)
     /// Read these journal records, then call ``BrokerCore/loaded(session:messages:now:effects:)``.
     case load(session: UInt32, records: [UInt64])
+    /// Perform an administrator's commands, then call ``BrokerCore/reply(_:topic:payload:now:effects:)``.
+    indirect case control(ConnectionID, ControlRequest)
+    /// Write it into the audit log.
+    indirect case audit(AuditEvent)
     /// Tell the operator. Constant message, no payloads, no credentials.
     indirect case log(Diagnostic)
 }

@@ -22,6 +22,8 @@ public final class SiteServer: Sendable {
     private let makeCore: @Sendable () throws -> BrokerCore
     private let journal: Journal?
     private let authenticator: any Authenticator
+    private let audit: (any AuditSink)?
+    private let controlPlane: (any ControlPlane)?
     private let externalOldestNeeded: @Sendable () -> UInt64
     private let logger: Logger
     private let counters = ServerCounters()
@@ -38,6 +40,8 @@ public final class SiteServer: Sendable {
     ///   - configuration: Listeners and limits.
     ///   - journal: Where durable records go; nil keeps everything in memory. The server never closes it.
     ///   - authenticator: Who may enter.
+    ///   - audit: Where the auditor reads; nil for nowhere.
+    ///   - controlPlane: Who performs administrators' commands; nil: nobody, and there are none.
     ///   - logger: Where the operator reads.
     ///   - externalOldestNeeded: The oldest journal record that readers outside the core (handlers, bridges) still
     ///     need; `UInt64.max` if none. Asked after each checkpoint, on a thread that may block.
@@ -47,6 +51,8 @@ public final class SiteServer: Sendable {
         configuration: SiteServerConfiguration,
         journal: Journal? = nil,
         authenticator: any Authenticator,
+        audit: (any AuditSink)? = nil,
+        controlPlane: (any ControlPlane)? = nil,
         logger: Logger,
         externalOldestNeeded: @escaping @Sendable () -> UInt64 = { .max },
         makeCore: @escaping @Sendable () throws -> BrokerCore
@@ -55,6 +61,8 @@ public final class SiteServer: Sendable {
         self.makeCore = makeCore
         self.journal = journal
         self.authenticator = authenticator
+        self.audit = audit
+        self.controlPlane = controlPlane
         self.externalOldestNeeded = externalOldestNeeded
         self.logger = logger
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -216,6 +224,8 @@ public final class SiteServer: Sendable {
         let counters = counters
         let logger = logger
         let authenticator = authenticator
+        let audit = audit
+        let controlPlane = controlPlane
         let journal = journal
         let notices = notices
         let blockingPool = blockingPool
@@ -234,6 +244,8 @@ public final class SiteServer: Sendable {
                 counters: counters,
                 logger: logger,
                 authenticator: authenticator,
+                audit: audit,
+                controlPlane: controlPlane,
                 journal: journal,
                 notices: notices,
                 blockingPool: blockingPool,

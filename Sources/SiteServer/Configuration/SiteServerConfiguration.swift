@@ -1,3 +1,5 @@
+public import Broker
+
 /// What a ``SiteServer`` is told at its start.
 public struct SiteServerConfiguration: Sendable, Hashable {
     /// One socket that clients connect to.
@@ -16,6 +18,8 @@ public struct SiteServerConfiguration: Sendable, Hashable {
         public var allowAnonymous: Bool
         /// Connections of this listener at once; further ones are closed at once.
         public var connectionsMax: Int
+        /// What it asks of its clients and grants them.
+        public var policy: ListenerPolicy
 
         /// Makes a listener.
         public init(
@@ -25,7 +29,8 @@ public struct SiteServerConfiguration: Sendable, Hashable {
             tls: TLS? = nil,
             insecure: Bool = false,
             allowAnonymous: Bool = false,
-            connectionsMax: Int = 10_000
+            connectionsMax: Int = 10_000,
+            policy: ListenerPolicy = ListenerPolicy()
         ) {
             self.name = name
             self.host = host
@@ -34,6 +39,7 @@ public struct SiteServerConfiguration: Sendable, Hashable {
             self.insecure = insecure
             self.allowAnonymous = allowAnonymous
             self.connectionsMax = connectionsMax
+            self.policy = policy
         }
     }
 

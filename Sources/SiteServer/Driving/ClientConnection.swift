@@ -161,7 +161,8 @@ final class ClientConnection: ChannelInboundHandler {
             remoteAddress: remoteAddress,
             certificateIdentity: certificateIdentity,
             useIdentityAsUsername: listener.tls?.useIdentityAsUsername ?? false,
-            allowAnonymous: listener.allowAnonymous
+            allowAnonymous: listener.allowAnonymous,
+            policy: listener.policy
         )
         driver.core.opened(id, info: info, now: now)
     }

@@ -19,6 +19,8 @@ final class CoreDriver {
     let counters: ServerCounters
     let logger: Logger
     let authenticator: any Authenticator
+    let audit: (any AuditSink)?
+    let controlPlane: (any ControlPlane)?
     let journal: Journal?
     /// For work that blocks: reading queued messages from the journal, encoding and writing checkpoints.
     let blockingPool: NIOThreadPool
@@ -62,6 +64,8 @@ final class CoreDriver {
         counters: ServerCounters,
         logger: Logger,
         authenticator: any Authenticator,
+        audit: (any AuditSink)?,
+        controlPlane: (any ControlPlane)?,
         journal: Journal?,
         notices: NoticeSlot,
         blockingPool: NIOThreadPool,
@@ -76,6 +80,8 @@ final class CoreDriver {
         self.counters = counters
         self.logger = logger
         self.authenticator = authenticator
+        self.audit = audit
+        self.controlPlane = controlPlane
         self.journal = journal
         self.notices = notices
         self.blockingPool = blockingPool
@@ -155,6 +161,8 @@ final class CoreDriver {
         case .close(let id, let reason): table.connection(id)?.finish(reason, now: now)
         case .authenticate(let id, let request): authenticate(id, request)
         case .load(session: let session, records: let records): load(session: session, records: records)
+        case .control(let id, let request): control(id, request)
+        case .audit(let event): audit?.record(event)
         case .log(let diagnostic): log(diagnostic)
         }
     }
@@ -214,6 +222,19 @@ final class CoreDriver {
     private func authenticated(_ id: ConnectionID, _ result: AuthenticationResult) {
         turn { core, now, effects in core.authenticated(id, result: result, now: now, effects: &effects) }
         table.connection(id)?.resumeAfterConnect()
+    }
+
+    private func control(_ id: ConnectionID, _ request: ControlRequest) {
+        guard let controlPlane else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let loop = loop
+        controlPlane.perform(request) { topic, payload in
+            loop.execute {
+                bound.value.turn { core, now, effects in
+                    core.reply(id, topic: topic, payload: payload, now: now, effects: &effects)
+                }
+            }
+        }
     }
 
     private func log(_ diagnostic: Diagnostic) {

@@ -195,7 +195,7 @@ final class SimulatedSite {
             core.authenticated(id, result: authenticate(request), now: now, effects: &effects)
         case .load(let session, let sequences):
             if answersLoads { try load(session, sequences) } else { unansweredLoads.append((session, sequences)) }
-        case .log: break
+        case .control, .audit, .log: break
         }
     }
 
