@@ -43,6 +43,11 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var keepAliveSecondsMax: UInt16 = 1_200
     /// Seconds from the opening of a connection to its CONNECT (`connect_timeout`).
     public var connectSeconds: UInt64 = 10
+    /// Methods of enhanced authentication that the driver's authenticator knows; a client that names another one is
+    /// refused.
+    public var authenticationMethods: Set<String> = []
+    /// AUTH packets that one exchange may take of a client.
+    public var authenticationStepsMax: Int = 8
     /// Topics whose routes are remembered between publishes.
     public var routeCacheEntriesMax: Int = 4_096
     /// Packets that a client may send after CONNECT before it has its CONNACK.

@@ -1,5 +1,6 @@
 import DequeModule
 import MQTT
+import NIOCore
 
 // CONNECT, CONNACK, DISCONNECT and the life of a session (MQTT 5.0 sections 3.1, 3.2, 3.14, 4.1).
 extension BrokerCore {
@@ -21,33 +22,9 @@ extension BrokerCore {
             nextAssignedClientID &+= 1
             connection.assignedClientID = true
         }
-        let method = connect.properties.first { property -> String? in
-            guard case .authenticationMethod(let name) = property else { return nil }
-            return name
-        }
-        guard method == nil else {
-            refuse(
-                connection,
-                .badAuthenticationMethod,
-                "no enhanced authentication method is offered",
-                statement: "MQTT-4.12.0-1",
-                effects: &effects
-            )
-            return
-        }
         connection.connect = connect
         connection.state = .authenticating
-        effects.list.append(
-            .authenticate(
-                connection.id,
-                AuthenticationRequest(
-                    info: connection.info,
-                    clientID: connect.clientID,
-                    username: connect.username,
-                    password: connect.password
-                )
-            )
-        )
+        authenticate(connect, on: connection, effects: &effects)
     }
 
     /// The driver's answer to ``Effect/authenticate(_:_:)``.
@@ -57,13 +34,18 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let connection = connection(id), connection.state == .authenticating, let connect = connection.connect
-        else { return }
+        guard let connection = connection(id) else { return }
+        guard connection.state == .authenticating, let connect = connection.connect else {
+            reauthenticated(connection, result: result, now: now, effects: &effects)
+            return
+        }
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch result {
         case .refused(let reason):
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
-        case .accepted(let username):
+        case .challenge(let data, let state):
+            challenge(connection, data, state, effects: &effects)
+        case .accepted(let username), .completed(let username, _):
             let identity = Identity(username: username, clientID: connect.clientID)
             if let will = connect.will, !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved {
                 refuse(
@@ -75,11 +57,12 @@ extension BrokerCore {
                 )
                 return
             }
-            accept(connect, identity, on: connection, now: now, effects: &effects)
+            connection.exchange = nil
+            accept(connect, identity, lastWord: result.lastWord, on: connection, now: now, effects: &effects)
         }
     }
 
-    private func refuse(
+    func refuse(
         _ connection: Connection,
         _ reason: ReasonCode,
         _ message: String,
@@ -94,6 +77,7 @@ extension BrokerCore {
     private func accept(
         _ connect: Connect,
         _ identity: Identity,
+        lastWord: ByteBuffer?,
         on connection: Connection,
         now: BrokerTime,
         effects: inout Effects
@@ -137,12 +121,12 @@ extension BrokerCore {
         session.isUnrestricted = authorizer.allowsEverything(identity)
         adopt(connect, connection, session)
         keepWill(of: connection, session, &effects)
-        effects.list.append(
-            .send(
-                connection.id,
-                .connack(Connack(sessionPresent: sessionPresent, properties: answer(connect, connection, expiry)))
-            )
-        )
+        var properties = answer(connect, connection, expiry)
+        if let method = connection.authenticationMethod {
+            properties.values += authenticationProperties(method, lastWord)
+        }
+        let connack = Connack(sessionPresent: sessionPresent, properties: properties)
+        effects.list.append(.send(connection.id, .connack(connack)))
         connection.connect = nil
         resume(session, now: now, effects: &effects)
         let early = connection.early

@@ -120,6 +120,10 @@ public final class BrokerCore {
             }
             handle(connect, on: connection, effects: &effects)
         case .authenticating:
+            guard connection.authenticationMethod == nil else {
+                receivedDuringExchange(packet, on: connection, now: now, effects: &effects)
+                return
+            }
             guard connection.early.count < configuration.packetsBeforeConnackMax else {
                 close(connection, CloseReason(.quotaExceeded, "too many packets before CONNACK"), effects: &effects)
                 return
@@ -217,9 +221,7 @@ public final class BrokerCore {
         case .connect:
             let error = MQTTError(.protocolError, "MQTT-3.1.0-2", "a second CONNECT came")
             violated(connection.id, error: error, now: now, effects: &effects)
-        case .auth:
-            let error = MQTTError(.protocolError, "MQTT-4.12.0-6", "AUTH came, but CONNECT named no method")
-            violated(connection.id, error: error, now: now, effects: &effects)
+        case .auth(let auth): handle(auth, from: connection, now: now, effects: &effects)
         case .connack, .suback, .unsuback, .pingresp:
             let error = MQTTError(.protocolError, "section 2.1.2", "a packet came that only a server may send")
             violated(connection.id, error: error, now: now, effects: &effects)

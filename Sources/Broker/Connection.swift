@@ -5,7 +5,7 @@ final class Connection {
     enum State {
         /// Nothing but CONNECT may come.
         case awaitingConnect
-        /// The driver is asking who it is.
+        /// The driver is asking who it is, or the client was asked by AUTH.
         case authenticating
         case connected
         /// It is being closed: whatever still comes is thrown away.
@@ -20,6 +20,10 @@ final class Connection {
     /// Packets that came between CONNECT and CONNACK [MQTT-3.1.4-5].
     var early: [Packet] = []
     var assignedClientID = false
+    /// The method that CONNECT named; no other may follow [MQTT-4.12.0-5].
+    var authenticationMethod: String?
+    /// The exchange that goes on, before CONNACK or again.
+    var exchange: AuthenticationExchange?
 
     var isV5 = false
     var session: Session?
