@@ -208,7 +208,8 @@ extension BrokerCore {
 
     /// Ends a session with all it holds.
     func end(_ session: Session, now: BrokerTime, effects: inout Effects) {
-        for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
+        for filter in session.subscriptions.keys { table.remove(filter, session) }
+        handOver(session, withUnacknowledged: true, now: now, effects: &effects)
         forget(session)
         // The end of a session makes a delayed will due [MQTT-3.1.3-9]. The will first: a crash in between repeats it
         // rather than losing it.
@@ -286,6 +287,7 @@ extension BrokerCore {
         }
         if session.isPersistent {
             note(.sessionDetached(session: session.number, wallMilliseconds: now.wallMilliseconds), &effects)
+            handOver(session, withUnacknowledged: false, now: now, effects: &effects)
         } else {
             end(session, now: now, effects: &effects)
         }

@@ -23,12 +23,18 @@ extension BrokerCore {
             deliver(message, by: route, now: now, effects: &effects)
         }
         for group in list.groups {
-            guard let route = group.next() else { continue }
-            deliver(message, by: route, now: now, effects: &effects)
+            guard let route = choose(from: group, for: message.topic, message.qos) else { continue }
+            deliver(message, by: route, share: group, now: now, effects: &effects)
         }
     }
 
-    private func deliver(_ message: Message, by route: Route, now: BrokerTime, effects: inout Effects) {
+    private func deliver(
+        _ message: Message,
+        by route: Route,
+        share: SharedGroup? = nil,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
         let qos = min(message.qos, route.qos)
         let retain = route.retainAsPublished && message.retain
         if qos == .atMostOnce {
@@ -40,6 +46,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 route.subscriptionIDs,
+                share: share,
                 to: route.session,
                 now: now,
                 effects: &effects
@@ -81,6 +88,7 @@ extension BrokerCore {
         qos: QoS,
         retain: Bool,
         _ subscriptionIDs: [UInt32],
+        share: SharedGroup? = nil,
         to session: Session,
         now: BrokerTime,
         effects: inout Effects
@@ -93,6 +101,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 subscriptionIDs: subscriptionIDs,
+                share: share,
                 state: .sent
             )
             send(
@@ -107,7 +116,7 @@ extension BrokerCore {
                 effects: &effects
             )
         } else if session.connection != nil || session.isPersistent {
-            _ = append(message, reference, qos, retain, subscriptionIDs, toQueueOf: session, &effects)
+            _ = append(message, reference, qos, retain, subscriptionIDs, share: share, toQueueOf: session, &effects)
         }
     }
 
@@ -116,6 +125,7 @@ extension BrokerCore {
         _ message: Message,
         _ reference: MessageReference,
         to route: Route,
+        share: SharedGroup? = nil,
         deferred: Bool,
         now: BrokerTime,
         recipients: inout [StoredMessage.Recipient],
@@ -143,6 +153,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 subscriptionIDs: route.subscriptionIDs,
+                share: share,
                 state: waits ? .awaitingCommit : .sent
             )
             if waits {
@@ -161,8 +172,9 @@ extension BrokerCore {
                 )
             }
         } else {
-            let isQueued = append(message, reference, qos, retain, route.subscriptionIDs, toQueueOf: session, &effects)
-            guard isQueued else { return }
+            let identifiers = route.subscriptionIDs
+            guard append(message, reference, qos, retain, identifiers, share: share, toQueueOf: session, &effects)
+            else { return }
         }
         guard session.isPersistent else { return }
         recipients.append(
@@ -171,12 +183,13 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 packetID: packetID,
-                subscriptionIDs: route.subscriptionIDs
+                subscriptionIDs: route.subscriptionIDs,
+                share: share?.filter.string
             )
         )
     }
 
-    private func canSendAtOnce(_ session: Session) -> Bool {
+    func canSendAtOnce(_ session: Session) -> Bool {
         guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
         return session.inflight.count < connection.window
     }

@@ -53,6 +53,13 @@ extension BrokerCore {
         return nextSequence &- 1
     }
 
+    /// Adds entries that hold together or not at all.
+    func note(together entries: [JournalEntry], _ effects: inout Effects) {
+        guard journalAvailable else { return }
+        openBookkeeping(&effects)
+        for entry in entries { JournalRecord.write(entry, to: &effects.journal.writer) }
+    }
+
     /// Where the next entry of a retained message's copy will stand: in the turn's record, marked as a copy.
     func nextCopyReference(_ effects: inout Effects) -> MessageReference {
         if copiesInRecord >= MessageReference.copiesPerRecord { closeBookkeeping(&effects) }

@@ -273,11 +273,12 @@ extension BrokerCore {
             )
         }
         for group in list.groups {
-            guard let route = group.next() else { continue }
+            guard let route = choose(from: group, for: message.topic, message.qos) else { continue }
             give(
                 message,
                 reference,
                 to: route,
+                share: group,
                 deferred: deferred,
                 now: now,
                 recipients: &recipients,

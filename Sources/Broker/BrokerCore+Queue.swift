@@ -10,6 +10,7 @@ extension BrokerCore {
         _ qos: QoS,
         _ retain: Bool,
         _ subscriptionIDs: [UInt32],
+        share: SharedGroup? = nil,
         toQueueOf session: Session,
         _ effects: inout Effects
     ) -> Bool {
@@ -34,7 +35,8 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 byteCount: UInt32(clamping: bytes),
-                subscriptionIDs: subscriptionIDs
+                subscriptionIDs: subscriptionIDs,
+                share: share
             )
         )
         session.queuedBytes &+= bytes
@@ -93,6 +95,7 @@ extension BrokerCore {
             qos: queued.qos,
             retain: queued.retain,
             subscriptionIDs: queued.subscriptionIDs,
+            share: queued.share,
             state: waits ? .awaitingCommit : .sent
         )
         if isDurable, let reference = queued.reference {

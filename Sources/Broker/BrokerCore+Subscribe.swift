@@ -47,7 +47,7 @@ extension BrokerCore {
                     noted.append(HeldSuback.Noted(index: reasons.count, filter: filter, previous: previous))
                 }
                 session.subscriptions[filter] = subscription
-                table.insert(filter, subscriber: session.index, subscription)
+                table.insert(filter, session, subscription)
             }
             reasons.append(ReasonCode(rawValue: request.options.qos.rawValue))
             let handling = request.options.retainHandling
@@ -108,9 +108,9 @@ extension BrokerCore {
         for item in noted.reversed() {
             session.subscriptions[item.filter] = item.previous
             if let previous = item.previous {
-                table.insert(item.filter, subscriber: session.index, previous)
+                table.insert(item.filter, session, previous)
             } else {
-                table.remove(item.filter, subscriber: session.index)
+                table.remove(item.filter, session)
             }
         }
     }
@@ -192,7 +192,10 @@ extension BrokerCore {
                 reasons.append(.noSubscriptionExisted)
                 continue
             }
-            table.remove(filter, subscriber: session.index)
+            table.remove(filter, session)
+            if filter.isShared {
+                handOver(session, onlyOf: filter, withUnacknowledged: false, now: now, effects: &effects)
+            }
             reasons.append(.success)
             if session.isPersistent {
                 sequence = note(.unsubscribed(session: session.number, filter: filter.string), &effects)

@@ -65,11 +65,8 @@ public final class BrokerCore {
     /// Registers a reader of the journal (a handler, a bridge): messages that match are journalled whatever their QoS.
     public func addDurableReader(name: String, filters: [TopicFilter]) {
         guard configuration.isDurable else { return }
-        let subscriber = RouteTable.durableReaderBit | durableReaders
+        for filter in filters { table.insertReader(durableReaders, filter) }
         durableReaders &+= 1
-        for filter in filters {
-            table.insert(filter, subscriber: subscriber, Subscription(options: .init(), identifier: 0))
-        }
     }
 
     /// What the journal says of each handler.

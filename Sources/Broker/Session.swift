@@ -40,6 +40,8 @@ final class Session {
     var awayBeforeNanoseconds: UInt64 = 0
     /// Its will as the journal holds it, if it outlives its connection.
     var storedWill: StoredWill?
+    /// Whether a message was put into the queue that is older than one before it, as one handed over may be.
+    var queueIsMixed = false
     /// Whether every question to the authorizer is known to be answered with yes.
     var isUnrestricted = false
 
@@ -57,10 +59,10 @@ final class Session {
     var oldestNeededRecord: UInt64 {
         var oldest = UInt64.max
         for queued in queue {
-            // References grow along the queue, so the first one is the oldest.
+            // References grow along the queue, so the first one is the oldest, unless some were handed over.
             guard let reference = queued.reference, !reference.isCopy else { continue }
-            oldest = reference.record
-            break
+            oldest = min(oldest, reference.record)
+            if !queueIsMixed { break }
         }
         for entry in inflight.ordered() {
             if let reference = entry.reference, !reference.isCopy { oldest = min(oldest, reference.record) }
@@ -83,6 +85,8 @@ struct Queued {
     let retain: Bool
     let byteCount: UInt32
     let subscriptionIDs: [UInt32]
+    /// The shared subscription that it came by.
+    var share: SharedGroup?
 }
 
 /// A subscription as its session holds it and as the tree finds it.
