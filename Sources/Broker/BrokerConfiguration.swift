@@ -28,6 +28,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var packetBytesMax: Int = 2_000_000
     /// Topic aliases that a client may set (`topic_alias_maximum`).
     public var topicAliasMaximum: UInt16 = 10
+    /// Topic aliases that the broker sets towards a client that takes some (`max_topic_alias_broker`).
+    public var topicAliasMaximumOutbound: UInt16 = 10
     /// Levels of a topic name or filter (`max_topic_levels`), at most 200.
     public var topicLevelsMax: Int = 32
     /// Subscriptions of one session (`max_subscriptions`).

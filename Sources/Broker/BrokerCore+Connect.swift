@@ -158,6 +158,9 @@ extension BrokerCore {
                 switch property {
                 case .receiveMaximum(let maximum): window = min(window, Int(maximum))
                 case .maximumPacketSize(let size): connection.clientPacketBytesMax = size
+                case .topicAliasMaximum(let maximum):
+                    let limit = connection.info.policy.topicAliasMaximumOutbound
+                    connection.aliasesGivenMax = min(maximum, limit ?? configuration.topicAliasMaximumOutbound)
                 case .requestProblemInformation(let value): connection.wantsProblemInformation = value != 0
                 default: break
                 }

@@ -215,15 +215,20 @@ extension BrokerCore {
             let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
             secondsLeft = UInt32(clamping: left)
         }
+        var room = Int.max
         if connection.isV5 && connection.clientPacketBytesMax != .max {
             let encoded = message.encoding(isV5: true, withPacketID: qos != .atMostOnce).readableBytes
             // Subscription identifiers take at most five bytes each, the two lengths they make longer three bytes each.
             let own = subscriptionIDs.isEmpty ? 0 : 5 &* subscriptionIDs.count &+ 6
-            guard encoded &+ own <= Int(connection.clientPacketBytesMax) else {
+            room = Int(connection.clientPacketBytesMax) &- encoded &- own
+            guard room >= 0 else {
                 giveUp(packetID, on: connection, .oversize, &effects)
                 return
             }
         }
+        var alias: (alias: UInt16, isKnown: Bool) = (0, false)
+        // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
+        if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
         counters.messagesSent &+= 1
         effects.list.append(
             .deliver(
@@ -236,7 +241,9 @@ extension BrokerCore {
                     isV5: connection.isV5,
                     retain: retain,
                     duplicate: duplicate,
-                    expirySecondsLeft: secondsLeft
+                    topicAlias: alias.alias,
+                    expirySecondsLeft: secondsLeft,
+                    omitsTopic: alias.isKnown
                 )
             )
         )

@@ -39,6 +39,9 @@ final class Connection {
     var clientPacketBytesMax = UInt32.max
     var wantsProblemInformation = true
     var aliases: [UInt16: TopicName] = [:]
+    /// Aliases that the client knows, and how many it takes; 0 if none [MQTT-3.1.2-27].
+    private var aliasesGiven: [TopicName: UInt16] = [:]
+    var aliasesGivenMax: UInt16 = 0
     var will: Will?
 
     init(id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
@@ -46,5 +49,15 @@ final class Connection {
         self.info = info
         self.openedNanoseconds = now.monotonicNanoseconds
         self.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+
+    /// The alias that a PUBLISH of this topic carries, and whether the client knows it. The first topics of a
+    /// connection are given one, and keep it; 0 for the others.
+    func aliasGiven(for topic: TopicName) -> (alias: UInt16, isKnown: Bool) {
+        if let alias = aliasesGiven[topic] { return (alias, true) }
+        guard aliasesGiven.count < Int(aliasesGivenMax) else { return (0, false) }
+        let alias = UInt16(aliasesGiven.count + 1)
+        aliasesGiven[topic.copied()] = alias
+        return (alias, false)
     }
 }
