@@ -263,7 +263,7 @@ extension BrokerCore {
                 table.forget()
             }
         }
-        if disconnect.reason != .disconnectWithWill { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
+        if disconnect.reason == .success { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
         connection.state = .closing
         effects.list.append(.close(connection.id, CloseReason(.success, "the client disconnected")))
         // At once, not when the transport is gone: nothing may be given to a client that has said goodbye.
