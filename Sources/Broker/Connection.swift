@@ -36,6 +36,12 @@ final class Connection {
     var wantsProblemInformation = true
     var aliases: [UInt16: TopicName] = [:]
     var will: Will?
+    /// When what it authenticated with ends; `.max` for never.
+    var expiresNanoseconds = UInt64.max
+    /// Why it was closed, once it is.
+    var closeReason: CloseReason?
+    /// What the audit log has been told of its denials.
+    var denials = AuditGate()
 
     init(id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
         self.id = id
