@@ -25,6 +25,16 @@ extension BrokerCore {
                 try check(filter, session)
             } catch {
                 reasons.append(error.reason)
+                if error.reason == .notAuthorized {
+                    auditDenial(
+                        .subscribeDenied,
+                        connection,
+                        session,
+                        subject: request.filter,
+                        now: now,
+                        effects: &effects
+                    )
+                }
                 continue
             }
             let subscription = Subscription(
@@ -94,7 +104,7 @@ extension BrokerCore {
     }
 
     private func check(_ filter: TopicFilter, _ session: Session) throws(MQTTError) {
-        guard session.isUnrestricted || authorizer.maySubscribe(session.identity, filter: filter) else {
+        guard maySubscribe(session, filter) else {
             throw MQTTError(.notAuthorized, "section 3.9.3", "the filter is not allowed")
         }
         guard
@@ -186,6 +196,10 @@ extension BrokerCore {
                 filter = try TopicFilter(text, maxLevels: configuration.topicLevelsMax)
             } catch {
                 reasons.append(.topicFilterInvalid)
+                continue
+            }
+            guard mayUnsubscribe(session, filter) else {
+                reasons.append(.notAuthorized)
                 continue
             }
             guard session.subscriptions.removeValue(forKey: filter) != nil else {

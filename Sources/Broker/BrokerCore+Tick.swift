@@ -27,6 +27,8 @@ extension BrokerCore {
                         effects: &effects
                     )
                     detach(connection, now: now, effects: &effects)
+                } else if nanoseconds >= connection.expiresNanoseconds {
+                    endExpired(connection, now: now, effects: &effects)
                 }
             case .closing: break
             }

@@ -20,6 +20,9 @@ public final class BrokerCore {
     var freeSessionIndices: [UInt32] = []
     var sessionsByIdentity: [Identity: Session] = [:]
     var sessionsByNumber: [UInt32: Session] = [:]
+    /// The sessions of a client identifier, under the identity without a user name. More than one only where client
+    /// identifiers are separate.
+    var sessionsByClientID: [Identity: [Session]] = [:]
     var nextSessionNumber: UInt32 = 1
     var nextAssignedClientID: UInt64 = 1
 
@@ -49,6 +52,12 @@ public final class BrokerCore {
     var ticks: UInt64 = 0
 
     var counters = BrokerStatistics()
+
+    /// Grows with each change of the rules; what a session knows of its rights under another one does not count.
+    var accessGeneration: UInt64 = 1
+    /// What is left to look at after a change.
+    var accessSweep: AccessSweep?
+    var refusals = AuditGate()
 
     /// Makes an empty core.
     ///
@@ -134,6 +143,9 @@ public final class BrokerCore {
     public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id), connection.state != .closing else { return }
         counters.protocolErrors &+= 1
+        if connection.session == nil {
+            auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
+        }
         if connection.state != .connected && error.reason == .unsupportedProtocolVersion {
             // [MQTT-3.1.2-2]: the version is the one thing that is answered before CONNECT is understood.
             effects.list.append(.send(id, .connack(Connack(reason: error.reason))))
@@ -163,6 +175,7 @@ public final class BrokerCore {
 
     /// Ends a batch of events. Call it before the effects are performed.
     public func endTurn(now: BrokerTime, effects: inout Effects) {
+        if accessSweep != nil { continueAccessSweep(now: now, effects: &effects) }
         closeBookkeeping(&effects)
     }
 
@@ -201,6 +214,7 @@ public final class BrokerCore {
         }
         connection.state = .closing
         connection.early = []
+        connection.closeReason = reason
         effects.list.append(.close(connection.id, reason))
     }
 
