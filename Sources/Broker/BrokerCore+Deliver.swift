@@ -212,6 +212,7 @@ extension BrokerCore {
             }
         }
         counters.messagesSent &+= 1
+        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,

@@ -69,14 +69,17 @@ struct RouteTable {
     init(rememberedMax: Int) { self.rememberedMax = max(1, rememberedMax) }
 
     var count: Int { tree.count }
+    /// Shared subscriptions among them.
+    private(set) var sharedCount = 0
 
     mutating func insert(_ filter: TopicFilter, subscriber: UInt32, _ subscription: Subscription) {
-        tree.insert(filter, subscriber: subscriber, value: subscription)
+        let old = tree.insert(filter, subscriber: subscriber, value: subscription)
+        if old == nil && filter.isShared { sharedCount += 1 }
         forget()
     }
 
     mutating func remove(_ filter: TopicFilter, subscriber: UInt32) {
-        _ = tree.remove(filter, subscriber: subscriber)
+        if tree.remove(filter, subscriber: subscriber) != nil && filter.isShared { sharedCount -= 1 }
         forget()
     }
 
