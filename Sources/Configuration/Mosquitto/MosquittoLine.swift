@@ -60,7 +60,7 @@ struct MosquittoLine {
     }
 
     /// The same, with its place.
-    mutating func located() throws(MosquittoMistake) -> MosquittoConfiguration.Text {
+    mutating func located() throws(MosquittoMistake) -> MosquittoSettings.Text {
         .init(try text(), place: place)
     }
 

@@ -47,7 +47,7 @@ public struct MosquittoListener: Sendable, Hashable {
     /// `websockets_origin`: the pages that browsers may come from; empty: any.
     public var origins: [String] = []
     /// `http_dir`: files served beside WebSocket.
-    public var httpFolder: MosquittoConfiguration.Text?
+    public var httpFolder: MosquittoSettings.Text?
     /// `enable_proxy_protocol`: 1 or 2; 0: not.
     public var proxyProtocol = 0
     /// `proxy_protocol_v2_require_tls`: whether the proxy must have been reached by TLS.
@@ -56,21 +56,21 @@ public struct MosquittoListener: Sendable, Hashable {
     public var security = MosquittoSecurity()
 
     /// `cafile`.
-    public var authorityFile: MosquittoConfiguration.Text?
+    public var authorityFile: MosquittoSettings.Text?
     /// `capath`.
-    public var authorityFolder: MosquittoConfiguration.Text?
+    public var authorityFolder: MosquittoSettings.Text?
     /// `certfile`.
-    public var certificateFile: MosquittoConfiguration.Text?
+    public var certificateFile: MosquittoSettings.Text?
     /// `keyfile`.
-    public var keyFile: MosquittoConfiguration.Text?
+    public var keyFile: MosquittoSettings.Text?
     /// `crlfile`.
-    public var revocationFile: MosquittoConfiguration.Text?
+    public var revocationFile: MosquittoSettings.Text?
     /// `ciphers`, up to TLS 1.2.
-    public var ciphers: MosquittoConfiguration.Text?
+    public var ciphers: MosquittoSettings.Text?
     /// `ciphers_tls1.3`.
-    public var ciphersTLS13: MosquittoConfiguration.Text?
+    public var ciphersTLS13: MosquittoSettings.Text?
     /// `tls_version`: `tlsv1.2` or `tlsv1.3`.
-    public var tlsVersion: MosquittoConfiguration.Text?
+    public var tlsVersion: MosquittoSettings.Text?
     /// `require_certificate`.
     public var requireCertificate = false
     /// `use_identity_as_username`.
@@ -80,7 +80,7 @@ public struct MosquittoListener: Sendable, Hashable {
     /// `disable_client_cert_date_checks`.
     public var disableClientCertificateDateChecks = false
     /// `psk_hint`: makes it a listener with shared keys.
-    public var sharedKeyHint: MosquittoConfiguration.Text?
+    public var sharedKeyHint: MosquittoSettings.Text?
     /// Where it stands.
     public var place: MosquittoPlace
 

@@ -58,7 +58,7 @@ extension MosquittoReader {
         note(.impossible, Self.noSharedKeys, option: "psk_file", at: file.place)
     }
 
-    private func check(_ connection: MosquittoConnection) {
+    private func check(_ connection: MosquittoBridge) {
         if connection.addresses.isEmpty {
             report("Invalid bridge configuration: no remote addresses defined.", at: connection.place)
         }

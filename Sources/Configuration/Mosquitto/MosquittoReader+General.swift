@@ -75,8 +75,8 @@ extension MosquittoReader {
 
     /// Sets what may be set once.
     func set(
-        _ target: WritableKeyPath<MosquittoConfiguration, MosquittoConfiguration.Text?>,
-        _ value: MosquittoConfiguration.Text,
+        _ target: WritableKeyPath<MosquittoSettings, MosquittoSettings.Text?>,
+        _ value: MosquittoSettings.Text,
         _ line: MosquittoLine
     ) throws(MosquittoMistake) {
         if let first = configuration[keyPath: target] { throw duplicate(line, first.place) }

@@ -103,7 +103,7 @@ extension MosquittoReader {
 
     /// TLS of a listener.
     func readListenerTLS(_ line: inout MosquittoLine) throws(MosquittoMistake) -> Bool {
-        let file: WritableKeyPath<MosquittoListener, MosquittoConfiguration.Text?>?
+        let file: WritableKeyPath<MosquittoListener, MosquittoSettings.Text?>?
         switch line.name {
         case "cafile": file = \.authorityFile
         case "capath": file = \.authorityFolder

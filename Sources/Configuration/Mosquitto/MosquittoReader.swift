@@ -13,7 +13,7 @@ final class MosquittoReader {
     private static let problemsMax = 1_000
 
     let sources: MosquittoSources
-    var configuration: MosquittoConfiguration
+    var configuration: MosquittoSettings
     var context = Context(isIncluded: false)
     var problems: [ConfigurationProblem] = []
     /// The listener that options before any `listener` line make.
@@ -25,10 +25,10 @@ final class MosquittoReader {
 
     init(file: String, sources: MosquittoSources) {
         self.sources = sources
-        configuration = MosquittoConfiguration(file: file)
+        configuration = MosquittoSettings(file: file)
     }
 
-    func read() -> ConfigurationOutcome<MosquittoConfiguration> {
+    func read() -> ConfigurationOutcome<MosquittoSettings> {
         readFile(configuration.file, from: nil)
         if let logDestinations { configuration.log.destinations = logDestinations }
         if let logKinds { configuration.log.kinds = logKinds }
@@ -143,7 +143,7 @@ final class MosquittoReader {
     }
 }
 
-extension MosquittoConfiguration {
+extension MosquittoSettings {
     /// Reads a mosquitto.conf.
     ///
     /// - Parameters:
@@ -153,7 +153,7 @@ extension MosquittoConfiguration {
     public static func load(
         file: String,
         sources: MosquittoSources = .disk
-    ) -> ConfigurationOutcome<MosquittoConfiguration> {
+    ) -> ConfigurationOutcome<MosquittoSettings> {
         MosquittoReader(file: file, sources: sources).read()
     }
 }

@@ -1,6 +1,6 @@
 /// What a mosquitto.conf says, in Mosquitto's own words and with its defaults: the checked form of mosquitto.conf(5) of
 /// 2.1. ``SiteConfiguration/init(mosquitto:options:)`` makes a site of it.
-public struct MosquittoConfiguration: Sendable, Hashable {
+public struct MosquittoSettings: Sendable, Hashable {
     /// A text and where it stands, for the files it names.
     public struct Text: Sendable, Hashable {
         /// The text.
@@ -28,7 +28,7 @@ public struct MosquittoConfiguration: Sendable, Hashable {
     /// `plugin_load`, `plugin` and `global_plugin`, in the order of the file.
     public var plugins: [MosquittoPlugin] = []
     /// The `connection` blocks.
-    public var connections: [MosquittoConnection] = []
+    public var connections: [MosquittoBridge] = []
     /// The log.
     public var log = MosquittoLog()
 
@@ -104,12 +104,12 @@ public struct MosquittoSecurity: Sendable, Hashable {
     /// `auto_id_prefix`, `listener_auto_id_prefix`. Nil: `auto-`.
     public var autoIDPrefix: String?
     /// `password_file`.
-    public var passwordFile: MosquittoConfiguration.Text?
+    public var passwordFile: MosquittoSettings.Text?
     /// `acl_file`.
-    public var aclFile: MosquittoConfiguration.Text?
+    public var aclFile: MosquittoSettings.Text?
     /// `psk_file`.
-    public var sharedKeyFile: MosquittoConfiguration.Text?
-    /// The plugins in use: indexes into ``MosquittoConfiguration/plugins``.
+    public var sharedKeyFile: MosquittoSettings.Text?
+    /// The plugins in use: indexes into ``MosquittoSettings/plugins``.
     public var plugins: [Int] = []
 
     /// Nothing is said.
@@ -135,7 +135,7 @@ public struct MosquittoPlugin: Sendable, Hashable {
     /// The shared object.
     public var path: String
     /// `plugin_opt_*`, without that beginning, in the order of the file.
-    public var options: [String: MosquittoConfiguration.Text] = [:]
+    public var options: [String: MosquittoSettings.Text] = [:]
     /// Where it stands.
     public var place: MosquittoPlace
 

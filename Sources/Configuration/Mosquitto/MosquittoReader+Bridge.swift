@@ -11,15 +11,15 @@ extension MosquittoReader {
         case "start_type":
             let word = try line.word()
             guard word != "manual" else { throw MosquittoMistake("Manual start_type not supported.") }
-            guard let type = MosquittoConnection.StartType(rawValue: word) else {
+            guard let type = MosquittoBridge.StartType(rawValue: word) else {
                 throw MosquittoMistake("Invalid 'start_type' value in configuration (\(word)).")
             }
             try withConnection(line) { $0.startType = type }
         case "bridge_reload_type":
-            let type = try line.choice(MosquittoConnection.ReloadType.self)
+            let type = try line.choice(MosquittoBridge.ReloadType.self)
             try withConnection(line) { $0.reloadType = type }
         case "bridge_protocol_version":
-            let version = try line.choice(MosquittoConnection.ProtocolVersion.self)
+            let version = try line.choice(MosquittoBridge.ProtocolVersion.self)
             try withConnection(line) { $0.protocolVersion = version }
         case "keepalive_interval":
             let seconds = try line.integer()
@@ -62,7 +62,7 @@ extension MosquittoReader {
     }
 
     private func readConnectionFlag(_ line: inout MosquittoLine) throws(MosquittoMistake) -> Bool {
-        let flag: WritableKeyPath<MosquittoConnection, Bool>
+        let flag: WritableKeyPath<MosquittoBridge, Bool>
         switch line.name {
         case "local_cleansession":
             let value = try line.flag()
@@ -130,13 +130,13 @@ extension MosquittoReader {
         let index = configuration.connections.count
         guard index < Self.connectionsMax else { throw MosquittoMistake("There are more than 1,000 bridges.") }
         let isTaken = configuration.connections.contains { $0.name == name }
-        configuration.connections.append(MosquittoConnection(name: name, place: line.place))
+        configuration.connections.append(MosquittoBridge(name: name, place: line.place))
         context.connection = index
         guard !isTaken else { throw MosquittoMistake("Duplicate bridge name '\(name)'.") }
     }
 
     private func readAddresses(_ line: inout MosquittoLine) throws(MosquittoMistake) {
-        var addresses: [MosquittoConnection.Address] = []
+        var addresses: [MosquittoBridge.Address] = []
         while let word = line.nextWord(), word.first != "#" {
             guard let colon = word.lastIndex(of: ":") else {
                 addresses.append(.init(host: word))
@@ -173,9 +173,9 @@ extension MosquittoReader {
                 pattern = pattern.dropFirst() + rest
             }
         }
-        var topic = MosquittoConnection.Topic(pattern: pattern == "\"\"" ? nil : pattern, place: line.place)
+        var topic = MosquittoBridge.Topic(pattern: pattern == "\"\"" ? nil : pattern, place: line.place)
         if let word = line.nextWord(), word.first != "#" {
-            guard let direction = MosquittoConnection.Direction(rawValue: word.lowercased()) else {
+            guard let direction = MosquittoBridge.Direction(rawValue: word.lowercased()) else {
                 throw MosquittoMistake("Invalid bridge topic direction '\(word)'.", hint: "out, in or both")
             }
             topic.direction = direction
@@ -218,7 +218,7 @@ extension MosquittoReader {
     }
 
     /// `restart_timeout base [cap [stable]]`.
-    private func restart(_ line: inout MosquittoLine) throws(MosquittoMistake) -> MosquittoConnection.Restart {
+    private func restart(_ line: inout MosquittoLine) throws(MosquittoMistake) -> MosquittoBridge.Restart {
         let base = min(max(1, MosquittoLine.leadingNumber(try line.word())), 3_600)
         guard let capWord = line.nextWord() else { return .constant(seconds: base) }
         let cap = MosquittoLine.leadingNumber(capWord)
@@ -231,7 +231,7 @@ extension MosquittoReader {
     }
 
     private func setText(
-        _ target: WritableKeyPath<MosquittoConnection, String?>,
+        _ target: WritableKeyPath<MosquittoBridge, String?>,
         _ line: inout MosquittoLine
     ) throws(MosquittoMistake) {
         let text = try line.text()
@@ -245,7 +245,7 @@ extension MosquittoReader {
 
     private func withConnection(
         _ line: MosquittoLine,
-        _ body: (inout MosquittoConnection) -> Void
+        _ body: (inout MosquittoBridge) -> Void
     ) throws(MosquittoMistake) {
         guard let index = context.connection else {
             throw MosquittoMistake("The '\(line.name)' option requires a bridge to be defined first.")

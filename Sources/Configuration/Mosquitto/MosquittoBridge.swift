@@ -13,7 +13,7 @@ public struct MosquittoPlace: Sendable, Hashable {
 }
 
 /// A `connection` block of mosquitto.conf: a bridge to another broker, with Mosquitto's words and defaults.
-public struct MosquittoConnection: Sendable, Hashable {
+public struct MosquittoBridge: Sendable, Hashable {
     /// Where the other broker may be found.
     public struct Address: Sendable, Hashable {
         /// A host name or an IP address.
@@ -80,8 +80,8 @@ public struct MosquittoConnection: Sendable, Hashable {
     public enum StartType: String, Sendable, Hashable, CaseIterable {
         /// From the start, and again after each failure. The default.
         case automatic
-        /// When ``MosquittoConnection/threshold`` messages wait; it goes again after
-        /// ``MosquittoConnection/idleTimeoutSeconds`` without any.
+        /// When ``MosquittoBridge/threshold`` messages wait; it goes again after
+        /// ``MosquittoBridge/idleTimeoutSeconds`` without any.
         case lazy
         /// From the start, once.
         case once
