@@ -56,6 +56,20 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var packetsBeforeConnackMax: Int = 256
     /// Bytes of one journal record of acknowledgements before the next is begun.
     public var bookkeepingRecordBytesMax: Int = 64 * 1_024
+    /// To whom a client identifier belongs (`client_id_ownership`).
+    public var clientIDOwnership: ClientIDOwnership = .identity
+    /// Denials of one connection that the audit log is told of in a minute; the rest is counted in the next one.
+    public var auditedDenialsPerMinute: Int = 30
+    /// Refused connections that the audit log is told of in a second; the rest is counted in the next one.
+    public var auditedRefusalsPerSecond: Int = 100
+    /// Sessions that one turn looks at after a change of the rules.
+    public var accessSweepSessions: Int = 65_536
+    /// Subscriptions that one turn checks again after a change of the rules.
+    public var accessSweepSubscriptions: Int = 16_384
+    /// Seconds between two updates of the `$SYS` tree (`sys_interval`); 0 turns it off.
+    public var systemIntervalSeconds: UInt32 = 10
+    /// What stands in `$SYS/broker/version`.
+    public var systemVersion: String = "causeway"
     /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
     public var isDurable: Bool = true
     /// Part of the client identifiers that the broker assigns; different for each start of the process.

@@ -5,6 +5,7 @@ import NIOCore
 // CONNECT, CONNACK, DISCONNECT and the life of a session (MQTT 5.0 sections 3.1, 3.2, 3.14, 4.1).
 extension BrokerCore {
     func handle(_ connect: Connect, on connection: Connection, effects: inout Effects) {
+        counters.connectsReceived &+= 1
         connection.isV5 = connect.version == .v5
         var connect = connect
         if connect.clientID.isEmpty {
@@ -18,8 +19,11 @@ extension BrokerCore {
                 )
                 return
             }
-            connect.clientID = "auto-\(configuration.instanceID)-\(nextAssignedClientID)"
-            nextAssignedClientID &+= 1
+            repeat {
+                connect.clientID = "auto-\(configuration.instanceID)-\(nextAssignedClientID)"
+                nextAssignedClientID &+= 1
+                // Somebody may have foreseen it.
+            } while sessionsByClientID[Identity(username: nil, clientID: connect.clientID)] != nil
             connection.assignedClientID = true
         }
         connection.connect = connect
@@ -47,7 +51,8 @@ extension BrokerCore {
             challenge(connection, data, state, effects: &effects)
         case .accepted(let username), .completed(let username, _):
             let identity = Identity(username: username, clientID: connect.clientID)
-            if let will = connect.will, !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved {
+            let rights = authorizer.rights(of: identity, listener: connection.info.listener)
+            if let will = connect.will, !rights.mayPublish(will.topic) || will.topic.isReserved {
                 refuse(
                     connection,
                     .notAuthorized,
@@ -70,6 +75,7 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         counters.connectionsRefused &+= 1
+        auditRefusal(.clientRefused, connection, message, effects: &effects)
         effects.list.append(.send(connection.id, .connack(Connack(reason: reason))))
         close(connection, CloseReason(reason, statement: statement, message), effects: &effects)
     }
@@ -82,6 +88,22 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
+        if configuration.clientIDOwnership != .separate, let other = sessionOfAnother(identity) {
+            guard configuration.clientIDOwnership == .shared else {
+                refuse(
+                    connection,
+                    .clientIdentifierNotValid,
+                    "the client identifier belongs to somebody else",
+                    statement: "section 3.1.4",
+                    effects: &effects
+                )
+                return
+            }
+            if let old = other.connection {
+                takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
+            }
+            if sessionsByNumber[other.number] === other { hand(other, to: identity) }
+        }
         var existing = sessionsByIdentity[identity]
         if let session = existing, let old = session.connection {
             takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
@@ -118,8 +140,10 @@ extension BrokerCore {
             session.storedWill = nil
         }
         if changed || !sessionPresent { table.forget() }
-        session.isUnrestricted = authorizer.allowsEverything(identity)
+        session.listener = connection.info.listener
+        session.rightsGeneration = 0
         adopt(connect, connection, session)
+        auditConnected(connection, session, effects: &effects)
         keepWill(of: connection, session, &effects)
         var properties = answer(connect, connection, expiry)
         if let method = connection.authenticationMethod {
@@ -206,6 +230,7 @@ extension BrokerCore {
         if Int(index) == sessions.count { sessions.append(session) } else { sessions[Int(index)] = session }
         sessionsByIdentity[identity] = session
         sessionsByNumber[number] = session
+        self.index(session)
         return session
     }
 
@@ -224,6 +249,7 @@ extension BrokerCore {
         sessions[Int(session.index)] = nil
         freeSessionIndices.append(session.index)
         sessionsByNumber[session.number] = nil
+        unindex(session)
         if sessionsByIdentity[session.identity] === session { sessionsByIdentity[session.identity] = nil }
         session.queue = []
         session.queuedBytes = 0
@@ -265,7 +291,9 @@ extension BrokerCore {
         }
         if disconnect.reason == .success { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
         connection.state = .closing
-        effects.list.append(.close(connection.id, CloseReason(.success, "the client disconnected")))
+        let reason = CloseReason(.success, "the client disconnected")
+        connection.closeReason = reason
+        effects.list.append(.close(connection.id, reason))
         // At once, not when the transport is gone: nothing may be given to a client that has said goodbye.
         detach(connection, now: now, effects: &effects)
     }
@@ -274,6 +302,7 @@ extension BrokerCore {
     func detach(_ connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
         connection.session = nil
+        auditDisconnected(connection, session, effects: &effects)
         guard session.connection === connection else { return }
         session.connection = nil
         session.detached = now

@@ -3,13 +3,6 @@ import NIOCore
 
 // From a message to its receivers: the gate, flow control, queues (MQTT 5.0 sections 4.6, 4.9).
 extension BrokerCore {
-    /// The one gate: every path to a client passes it at the moment of delivery.
-    func mayReceive(_ session: Session, _ topic: TopicName) -> Bool {
-        if session.isUnrestricted || authorizer.mayReceive(session.identity, topic: topic) { return true }
-        counters.drop(.notAuthorized)
-        return false
-    }
-
     /// Hands a message that no journal holds to whoever is there.
     func deliver(
         _ message: Message,
@@ -232,6 +225,7 @@ extension BrokerCore {
         // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
         if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
         counters.messagesSent &+= 1
+        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,
@@ -249,6 +243,13 @@ extension BrokerCore {
                 )
             )
         )
+    }
+
+    /// An exchange of a message that the client may not have any more ends as if it had been acknowledged.
+    func forgetExchange(_ packetID: UInt16, of session: Session, isJournaled: Bool) {
+        _ = session.inflight.remove(packetID)
+        guard isJournaled && session.isPersistent else { return }
+        noteAfterRecord(.acknowledged(session: session.number, packetID: packetID))
     }
 
     /// An exchange that cannot be sent ends as if it had been acknowledged.
@@ -282,6 +283,10 @@ extension BrokerCore {
                 afterLastRecord(send, now: now, effects: &effects)
             case .sent:
                 if let message = entry.message {
+                    guard mayReceiveQueued(session, message.topic) else {
+                        forgetExchange(entry.packetID, of: session, isJournaled: entry.reference != nil)
+                        continue
+                    }
                     send(
                         message,
                         on: connection,

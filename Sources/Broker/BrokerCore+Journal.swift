@@ -148,6 +148,10 @@ extension BrokerCore {
             guard let connection = connection(id), connection.state == .connected, let session = connection.session,
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
             else { return }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(packetID, of: session, isJournaled: entry.reference != nil)
+                return
+            }
             session.inflight.update(packetID, state: .sent)
             send(
                 message,
@@ -279,6 +283,10 @@ extension BrokerCore {
                 if session.isPersistent {
                     note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
                 }
+                continue
+            }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(entry.packetID, of: session, isJournaled: true)
                 continue
             }
             session.inflight.attach(message, to: entry.packetID)

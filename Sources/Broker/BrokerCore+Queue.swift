@@ -67,7 +67,7 @@ extension BrokerCore {
                 drop(next, of: session, .expired, &effects)
                 continue
             }
-            guard mayReceive(session, message.topic) else {
+            guard mayReceiveQueued(session, message.topic) else {
                 if let reference = next.reference, session.isPersistent {
                     note(.dropped(session: session.number, reference: reference), &effects)
                 }
@@ -75,6 +75,7 @@ extension BrokerCore {
             }
             sendQueued(next, message, on: connection, of: session, now: now, effects: &effects)
         }
+        if session.queue.isEmpty && session.inflight.count == 0 { session.revokedFilters = [] }
     }
 
     private func sendQueued(

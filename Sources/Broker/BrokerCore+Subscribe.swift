@@ -25,6 +25,16 @@ extension BrokerCore {
                 try check(filter, session)
             } catch {
                 reasons.append(error.reason)
+                if error.reason == .notAuthorized {
+                    auditDenial(
+                        .subscribeDenied,
+                        connection,
+                        session,
+                        subject: request.filter,
+                        now: now,
+                        effects: &effects
+                    )
+                }
                 continue
             }
             let subscription = Subscription(
@@ -94,7 +104,7 @@ extension BrokerCore {
     }
 
     private func check(_ filter: TopicFilter, _ session: Session) throws(MQTTError) {
-        guard session.isUnrestricted || authorizer.maySubscribe(session.identity, filter: filter) else {
+        guard maySubscribe(session, filter) else {
             throw MQTTError(.notAuthorized, "section 3.9.3", "the filter is not allowed")
         }
         guard
@@ -123,17 +133,18 @@ extension BrokerCore {
                 let isOwn = message.origin == .client && message.publisher == session.identity.clientID
                 if !item.noLocal || !isOwn { found.append(message) }
             }
+            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
             let identifiers = item.identifier == 0 ? [] : [item.identifier]
             for message in found {
                 guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    _ = retained.set(message.topic, nil)
+                    setRetained(message.topic, nil)
                     counters.drop(.expired)
                     continue
                 }
                 let qos = min(message.qos, item.qos)
                 if qos == .atMostOnce {
                     push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable {
+                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
                     enqueueCopy(message, qos, identifiers, to: session, &effects)
                 } else {
                     enqueue(
@@ -186,6 +197,10 @@ extension BrokerCore {
                 filter = try TopicFilter(text, maxLevels: configuration.topicLevelsMax)
             } catch {
                 reasons.append(.topicFilterInvalid)
+                continue
+            }
+            guard mayUnsubscribe(session, filter) else {
+                reasons.append(.notAuthorized)
                 continue
             }
             guard session.subscriptions.removeValue(forKey: filter) != nil else {

@@ -43,6 +43,12 @@ final class Connection {
     private var aliasesGiven: [TopicName: UInt16] = [:]
     var aliasesGivenMax: UInt16 = 0
     var will: Will?
+    /// When what it authenticated with ends; `.max` for never.
+    var expiresNanoseconds = UInt64.max
+    /// Why it was closed, once it is.
+    var closeReason: CloseReason?
+    /// What the audit log has been told of its denials.
+    var denials = AuditGate()
 
     init(id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
         self.id = id

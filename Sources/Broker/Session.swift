@@ -9,7 +9,8 @@ final class Session {
     let number: UInt32
     /// Index into the core's table and the subscriber of the subscription tree; used again after the session's end.
     let index: UInt32
-    let identity: Identity
+    /// Who it belongs to. It changes only where client identifiers are shared.
+    var identity: Identity
     /// Seconds that it lives on without a connection; 0 ends it with the connection, 0xFFFFFFFF never.
     var expirySeconds: UInt32
 
@@ -44,6 +45,14 @@ final class Session {
     var queueIsMixed = false
     /// Whether every question to the authorizer is known to be answered with yes.
     var isUnrestricted = false
+    /// What its client may do, resolved under `rightsGeneration`.
+    var rights: (any ClientRights)?
+    /// The core's generation of the rules that `rights` and `isUnrestricted` are of; 0 for none.
+    var rightsGeneration: UInt64 = 0
+    /// The listener that its client came in by the last time; nil if that was before a restart.
+    var listener: String?
+    /// Filters that were taken from it: what is still queued because of them is not delivered. Empty once the queue is.
+    var revokedFilters: [TopicFilter] = []
 
     init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
         self.number = number
