@@ -66,6 +66,10 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var accessSweepSessions: Int = 65_536
     /// Subscriptions that one turn checks again after a change of the rules.
     public var accessSweepSubscriptions: Int = 16_384
+    /// Seconds between two updates of the `$SYS` tree (`sys_interval`); 0 turns it off.
+    public var systemIntervalSeconds: UInt32 = 10
+    /// What stands in `$SYS/broker/version`.
+    public var systemVersion: String = "causeway"
     /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
     public var isDurable: Bool = true
     /// Part of the client identifiers that the broker assigns; different for each start of the process.

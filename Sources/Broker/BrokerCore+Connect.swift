@@ -5,6 +5,7 @@ import NIOCore
 // CONNECT, CONNACK, DISCONNECT and the life of a session (MQTT 5.0 sections 3.1, 3.2, 3.14, 4.1).
 extension BrokerCore {
     func handle(_ connect: Connect, on connection: Connection, effects: inout Effects) {
+        counters.connectsReceived &+= 1
         connection.isV5 = connect.version == .v5
         var connect = connect
         if connect.clientID.isEmpty {

@@ -223,6 +223,7 @@ extension BrokerCore {
         // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
         if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
         counters.messagesSent &+= 1
+        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,

@@ -215,6 +215,9 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) -> Outcome {
+        if message.topic.isSystem {
+            return distributeSystem(message, from: sender, now: now, effects: &effects)
+        }
         let list = table.routes(for: message.topic, sessions: sessions)
         let isGuaranteed = message.qos != .atMostOnce
         let wantsJournal =
@@ -313,11 +316,16 @@ extension BrokerCore {
     /// Sets or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5], [MQTT-3.3.1-6].
     func keep(_ message: Message) {
         if message.payload.readableBytes == 0 {
-            _ = retained.set(message.topic, nil)
+            setRetained(message.topic, nil)
         } else if retained.count < configuration.retainedMessagesMax || retained[message.topic] != nil {
-            _ = retained.set(message.topic, message)
+            setRetained(message.topic, message)
         } else {
             counters.drop(.queueFull)
         }
+    }
+    /// Sets a topic's retained message, or removes it, and keeps count of the bytes.
+    func setRetained(_ topic: TopicName, _ message: Message?) {
+        if let old = retained.set(topic, message) { retainedBytes -= old.storedBytes }
+        if let message { retainedBytes += message.storedBytes }
     }
 }

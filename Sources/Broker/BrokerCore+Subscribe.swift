@@ -133,17 +133,18 @@ extension BrokerCore {
                 let isOwn = message.origin == .client && message.publisher == session.identity.clientID
                 if !item.noLocal || !isOwn { found.append(message) }
             }
+            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
             let identifiers = item.identifier == 0 ? [] : [item.identifier]
             for message in found {
                 guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    _ = retained.set(message.topic, nil)
+                    setRetained(message.topic, nil)
                     counters.drop(.expired)
                     continue
                 }
                 let qos = min(message.qos, item.qos)
                 if qos == .atMostOnce {
                     push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable {
+                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
                     enqueueCopy(message, qos, identifiers, to: session, &effects)
                 } else {
                     enqueue(

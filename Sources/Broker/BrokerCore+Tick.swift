@@ -50,6 +50,7 @@ extension BrokerCore {
             let limit = UInt64(session.expirySeconds) &* 1_000_000_000
             let away = now.monotonicNanoseconds &- detached.monotonicNanoseconds &+ session.awayBeforeNanoseconds
             if away > limit {
+                counters.sessionsExpired &+= 1
                 end(session, now: now, effects: &effects)
             }
         }

@@ -28,6 +28,10 @@ public final class BrokerCore {
 
     var table: RouteTable
     var retained = RetainedIndex<Message>()
+    /// Bytes of its topics and payloads.
+    var retainedBytes = 0
+    /// `$SYS`.
+    var system: SystemTree
     var durableReaders: UInt32 = 0
     var handlers: [String: RecoveredHandler] = [:]
     /// By session number.
@@ -69,6 +73,7 @@ public final class BrokerCore {
         self.authorizer = authorizer
         self.table = RouteTable(rememberedMax: configuration.routeCacheEntriesMax)
         self.journalAvailable = configuration.isDurable
+        self.system = SystemTree(configuration)
     }
 
     /// Registers a reader of the journal (a handler, a bridge): messages that match are journalled whatever their QoS.
@@ -86,6 +91,7 @@ public final class BrokerCore {
         var now = counters
         now.sessions = sessionsByIdentity.count
         now.retainedMessages = retained.count
+        now.retainedBytes = retainedBytes
         now.clientsConnected = 0
         now.subscriptions = 0
         for session in sessions {
@@ -93,6 +99,7 @@ public final class BrokerCore {
             if session.connection != nil { now.clientsConnected += 1 }
             now.subscriptions += session.subscriptions.count
             now.queuedMessages += session.queue.count
+            now.queuedBytes += session.queuedBytes
             now.inflightMessages += session.inflight.count
         }
         return now
@@ -115,6 +122,7 @@ public final class BrokerCore {
     /// A whole packet has come.
     public func received(_ id: ConnectionID, _ packet: Packet, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id) else { return }
+        counters.packetsReceived &+= 1
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch connection.state {
         case .connected: handle(packet, from: connection, now: now, effects: &effects)

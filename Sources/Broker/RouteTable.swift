@@ -49,6 +49,8 @@ struct RouteTable {
     init(rememberedMax: Int) { self.rememberedMax = max(1, rememberedMax) }
 
     var count: Int { tree.count }
+    /// Shared subscriptions among them.
+    private(set) var sharedCount = 0
 
     mutating func insertReader(_ reader: UInt32, _ filter: TopicFilter) {
         let subscription = Subscription(options: .init(), identifier: 0)
@@ -57,8 +59,9 @@ struct RouteTable {
     }
 
     mutating func insert(_ filter: TopicFilter, _ session: Session, _ subscription: Subscription) {
-        tree.insert(filter, subscriber: session.index, value: subscription)
+        let old = tree.insert(filter, subscriber: session.index, value: subscription)
         if filter.isShared {
+            if old == nil { sharedCount += 1 }
             let group = groups[filter] ?? SharedGroup(filter: filter)
             group.insert(Route(session, subscription))
             groups[filter] = group
@@ -67,7 +70,7 @@ struct RouteTable {
     }
 
     mutating func remove(_ filter: TopicFilter, _ session: Session) {
-        _ = tree.remove(filter, subscriber: session.index)
+        if tree.remove(filter, subscriber: session.index) != nil && filter.isShared { sharedCount -= 1 }
         if filter.isShared, let group = groups[filter] {
             group.remove(session)
             if group.members.isEmpty { groups[filter] = nil }

@@ -104,6 +104,12 @@ final class SimulatedSite {
         }
     }
 
+    /// Something that the driver or the node asks of the core.
+    func withCore(_ body: (BrokerCore, BrokerTime, inout Effects) -> Void) throws {
+        body(core, now, &effects)
+        try settle()
+    }
+
     /// The disk has everything that was appended.
     func commit() throws {
         committed = lastSequence
