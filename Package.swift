@@ -58,6 +58,7 @@ let package = Package(
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
         .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",
             dependencies: [
@@ -96,7 +97,7 @@ let package = Package(
         .executableTarget(
             name: "causeway",
             dependencies: [
-                "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient", "HandlerRuntime",
+                "Audit", "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient", "HandlerRuntime",
                 "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
                 arguments, logging, nioCore, nioPosix, nioSSL,
             ],
@@ -110,6 +111,7 @@ let package = Package(
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
         .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
         .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
         .testTarget(
             name: "SiteServerTests",
             dependencies: ["SiteServer", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],

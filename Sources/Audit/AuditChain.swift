@@ -1,4 +1,5 @@
 internal import Crypto
+internal import Glibc
 
 /// How far a chain of records has come: the last record's number and hash.
 public struct AuditHead: Sendable, Hashable, CustomStringConvertible {
@@ -45,19 +46,16 @@ struct AuditHasher: Sendable {
     /// What the head of a file calls it.
     var algorithm: String { key == nil ? "sha256" : "hmac-sha256" }
 
+    /// The hash in lower case hexadecimal.
     func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
-        var text: [UInt8] = []
-        text.reserveCapacity(AuditHead.hashCharacters)
         if let key {
             var code = HMAC<SHA256>(key: key)
             code.update(data: bytes)
-            AuditText.append(hex: code.finalize(), to: &text)
-        } else {
-            var digest = SHA256()
-            digest.update(bufferPointer: bytes)
-            AuditText.append(hex: digest.finalize(), to: &text)
+            return code.finalize().withUnsafeBytes { AuditText.hexadecimal($0) }
         }
-        return text
+        var digest = SHA256()
+        digest.update(bufferPointer: bytes)
+        return digest.finalize().withUnsafeBytes { AuditText.hexadecimal($0) }
     }
 }
 
@@ -67,6 +65,7 @@ struct AuditHasher: Sendable {
 ///
 /// The hash covers every byte before `,"hash"`, the hash of the line before among them.
 enum AuditLine {
+    private static let start = Array("{\"n\":".utf8)
     private static let previousKey = Array(",\"previous\":\"".utf8)
     private static let hashKey = Array("\",\"hash\":\"".utf8)
     private static let end = Array("\"}\n".utf8)
@@ -119,8 +118,8 @@ enum AuditLine {
         let previousStart = previousEnd - width
         let keyStart = previousStart - previousKey.count
         guard keyStart > 6, line[hashEnd] == UInt8(ascii: "\""), line[hashEnd + 1] == UInt8(ascii: "}"),
-            line[previousEnd..<hashStart].elementsEqual(hashKey),
-            line[keyStart..<previousStart].elementsEqual(previousKey),
+            line.holds(hashKey, at: previousEnd),
+            line.holds(previousKey, at: keyStart),
             let number = number(of: line)
         else { return nil }
         return Place(
@@ -132,14 +131,23 @@ enum AuditLine {
     }
 
     private static func number(of line: UnsafeRawBufferPointer) -> UInt64? {
-        guard line.starts(with: Array("{\"n\":".utf8)) else { return nil }
+        guard line.holds(start, at: 0) else { return nil }
         var number: UInt64 = 0
-        for byte in line[5...] {
+        for index in start.count..<line.count {
+            let byte = line[index]
             guard byte != UInt8(ascii: ",") else { return number }
             let (product, overflow) = number.multipliedReportingOverflow(by: 10)
             guard (0x30...0x39).contains(byte), !overflow else { return nil }
             number = product &+ UInt64(byte - 0x30)
         }
         return nil
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether these bytes stand at an offset.
+    func holds(_ bytes: [UInt8], at offset: Int) -> Bool {
+        guard let start = baseAddress, offset >= 0, offset + bytes.count <= count else { return false }
+        return memcmp(start + offset, bytes, bytes.count) == 0
     }
 }

@@ -72,7 +72,7 @@ struct AuditChainRun {
             note(file, lineNumber, head.map { $0.number + 1 }, "this is no record: it was changed")
             return
         }
-        if !hasher.hash(place.covered).elementsEqual(place.hash) {
+        if !place.hash.holds(hasher.hash(place.covered), at: 0) {
             note(file, lineNumber, place.number, "the record was changed: its hash does not fit")
         } else if let head {
             checkOrder(place, after: head, file, lineNumber)
@@ -100,7 +100,7 @@ struct AuditChainRun {
             note(file, line, place.number, "\(missing) missing before it")
         } else if place.number <= head.number {
             note(file, line, place.number, "it follows record \(head.number): it was repeated or moved")
-        } else if !place.previous.elementsEqual(head.hash.utf8) {
+        } else if !place.previous.holds(Array(head.hash.utf8), at: 0) {
             note(file, line, place.number, "it does not continue record \(head.number): one of them was replaced")
         }
     }
@@ -128,8 +128,8 @@ struct AuditChainRun {
     private static let bytesBeforeKind = 32
 
     private func isRetirement(_ line: UnsafeRawBufferPointer) -> Bool {
-        guard let comma = line.firstIndex(of: UInt8(ascii: ",")) else { return false }
-        return line.dropFirst(comma + Self.bytesBeforeKind).starts(with: Self.retiredMark)
+        guard let start = line.baseAddress, let comma = memchr(start, 0x2C, line.count) else { return false }
+        return line.holds(Self.retiredMark, at: UnsafeRawPointer(comma) - start + Self.bytesBeforeKind)
     }
 
     private mutating func noteRetired(_ line: UnsafeRawBufferPointer) {

@@ -49,11 +49,14 @@ public enum AuditText {
         }
     }
 
-    /// Appends bytes in hexadecimal.
-    static func append(hex: some Sequence<UInt8>, to bytes: inout [UInt8]) {
-        for byte in hex {
-            bytes.append(digits[Int(byte >> 4)])
-            bytes.append(digits[Int(byte & 0xF)])
+    /// Bytes in lower case hexadecimal.
+    static func hexadecimal(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: bytes.count * 2) { text, count in
+            for index in 0..<bytes.count {
+                text[index * 2] = digits[Int(bytes[index] >> 4)]
+                text[index * 2 + 1] = digits[Int(bytes[index] & 0xF)]
+            }
+            count = bytes.count * 2
         }
     }
 

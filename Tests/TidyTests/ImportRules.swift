@@ -16,6 +16,7 @@ enum ImportRules {
         "Broker": ["MQTT", "NIOCore", "DequeModule"],
         "HandlerKit": [],
         // I/O.
+        "Audit": ["Glibc", "Crypto"],
         "Journal": system.union(["CCRC32C"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
@@ -37,7 +38,7 @@ enum ImportRules {
         "causeway": system.union([
             "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
-            "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
         ]),
     ]
 
