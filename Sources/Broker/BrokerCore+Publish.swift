@@ -24,13 +24,19 @@ extension BrokerCore {
             }
         }
         if publish.topic.isReserved && publish.topic.isControl {
-            control(publish, from: session, on: connection, effects: &effects)
+            control(publish, from: session, on: connection, now: now, effects: &effects)
             return
         }
-        guard !publish.topic.isReserved,
-            session.isUnrestricted || authorizer.mayPublish(session.identity, topic: publish.topic)
-        else {
+        guard !publish.topic.isReserved, mayPublish(session, publish.topic) else {
             counters.drop(.notAuthorized)
+            auditDenial(
+                .publishDenied,
+                connection,
+                session,
+                subject: publish.topic.string,
+                now: now,
+                effects: &effects
+            )
             acknowledge(publish, on: connection, reason: .notAuthorized, effects: &effects)
             return
         }
@@ -276,11 +282,12 @@ extension BrokerCore {
             )
         }
         for group in list.groups {
-            guard let route = group.next() else { continue }
+            guard let route = choose(from: group, for: message.topic, message.qos) else { continue }
             give(
                 message,
                 reference,
                 to: route,
+                share: group,
                 deferred: deferred,
                 now: now,
                 recipients: &recipients,

@@ -59,6 +59,11 @@ final class SimulatedSite {
         core.opened(id(slot), info: ConnectionInfo(listener: "test", remoteAddress: "sim"), now: now)
     }
 
+    /// Reads what the core sends as a client of this version would.
+    func listen(_ slot: UInt32, _ version: ProtocolVersion) {
+        decoders[slot] = PacketDecoder(version: version, role: .client)
+    }
+
     @discardableResult
     func connect(_ slot: UInt32, _ connect: Connect) throws -> Connack {
         open(slot)
