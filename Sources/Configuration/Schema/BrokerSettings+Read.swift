@@ -4,12 +4,30 @@ extension Field {
         mapping { fields in
             let file = fields.field("password_file")
             if !file.isPresent { file.reportMissing(hint: "a file made by mosquitto_passwd") }
-            return file.path(.secret).map(UsersConfiguration.init)
+            return file.path(.secret).map { UsersConfiguration(passwordFile: $0) }
         }
     }
 
     /// `access:`.
-    func access() -> [AccessRule]? {
+    func access() -> AccessConfiguration? {
+        guard isPresent else { return nil }
+        guard case .mapping = node?.content else { return accessRules().map { AccessConfiguration(rules: $0) } }
+        return mapping { fields in
+            let rules = fields.field("rules")
+            let aclFile = fields.field("acl_file")
+            let dynamicSecurity = fields.field("dynamic_security")
+            if !rules.isPresent, !aclFile.isPresent, !dynamicSecurity.isPresent {
+                fields.report("says nothing", hint: "add 'rules', 'acl_file' or 'dynamic_security'")
+            }
+            return AccessConfiguration(
+                rules: rules.accessRules(),
+                aclFile: aclFile.path(.readable),
+                dynamicSecurityFile: dynamicSecurity.path(.database)
+            )
+        }
+    }
+
+    private func accessRules() -> [AccessRule]? {
         guard let elements = elements(max: 10_000, hint: "each rule begins with '-'") else { return nil }
         if elements.isEmpty {
             report("an empty list lets nobody do anything", hint: "leave 'access' away to let every user do everything")

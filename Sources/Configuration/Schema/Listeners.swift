@@ -60,17 +60,9 @@ extension Fields {
         }
         let maxConnections = field("max_connections").integer(ListenerBounds.connections) ?? 10_000
         let packetField = field("max_packet_size")
-        let maxPacketBytes = packetField.bytes(ListenerBounds.packetBytes) ?? limits.maxPacketBytes
+        let maxPacketBytes = packetField.bytes(ListenerBounds.packetBytes)
         let keepAliveField = field("max_keepalive")
         let maxKeepAlive = keepAliveField.duration(1_000...65_535_000, secondsByDefault: true)
-        for (field, key) in [(packetField, "max_packet_size"), (keepAliveField, "max_keepalive")] where field.isPresent
-        {
-            field.reportKey(
-                "this version has one '\(key)' for all listeners",
-                hint: "set limits.\(key)",
-                severity: .warning
-            )
-        }
         guard let bind else { return nil }
         return ListenerConfiguration(
             name: name ?? bind.description,
@@ -80,7 +72,7 @@ extension Fields {
             tls: tls,
             maxConnections: maxConnections,
             maxPacketBytes: maxPacketBytes,
-            maxKeepAliveSeconds: maxKeepAlive.map { Int($0.components.seconds) } ?? limits.maxKeepAliveSeconds,
+            maxKeepAliveSeconds: maxKeepAlive.map { Int($0.components.seconds) },
             position: position
         )
     }

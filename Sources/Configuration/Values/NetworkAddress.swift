@@ -20,7 +20,8 @@ public struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// The written form, with brackets around an IPv6 address.
     public var description: String {
-        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        if host.isEmpty { return "*:\(port)" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 }
 
