@@ -79,7 +79,7 @@ struct MosquittoTranslation {
         let ports = options.ports.isEmpty ? [1_883] : options.ports
         return ports.map { port in
             var listener = ListenerConfiguration(
-                name: "local-\(port)",
+                name: "localhost:\(port)",
                 bind: NetworkAddress(host: "localhost", port: port),
                 isInsecureAllowed: false,
                 allowAnonymous: settings.security.allowAnonymous ?? true,

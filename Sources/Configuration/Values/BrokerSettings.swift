@@ -1,31 +1,3 @@
-/// Where the user names and passwords are: `users:`.
-public struct UsersConfiguration: Sendable, Hashable {
-    /// `password_file`: in the format of mosquitto_passwd.
-    public var passwordFile: String?
-
-    /// Nobody is known.
-    public init(passwordFile: String? = nil) {
-        self.passwordFile = passwordFile
-    }
-}
-
-/// Who may do what: `access:`. A client may do what any of its parts allows, and nothing else.
-public struct AccessConfiguration: Sendable, Hashable {
-    /// The rules: a list, or `rules:` beside the other parts. Nil: none are given.
-    public var rules: [AccessRule]?
-    /// `acl_file`: in Mosquitto's format.
-    public var aclFile: String?
-    /// `dynamic_security`: the state of Mosquitto's plugin of that name, administered by `mosquitto_ctrl dynsec`.
-    public var dynamicSecurityFile: String?
-
-    /// Nothing is said.
-    public init(rules: [AccessRule]? = nil, aclFile: String? = nil, dynamicSecurityFile: String? = nil) {
-        self.rules = rules
-        self.aclFile = aclFile
-        self.dynamicSecurityFile = dynamicSecurityFile
-    }
-}
-
 /// One entry of `access:`: what some users may do. A client may do what any matching entry allows, and nothing else.
 /// Without `access:` every client that was let in may do everything.
 ///

@@ -69,6 +69,16 @@ enum IPAddress {
         return address.contains("::") || groups.count == 8 || (groups.count == 7 && address.contains("."))
     }
 
+    /// Whether a text is an IP address, or one with the length of a prefix: `10.0.0.0/8`, `::1`.
+    static func isNetwork(_ text: String) -> Bool {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        let address = String(parts[0])
+        let isV4 = octets(ofIPv4: address) != nil
+        guard isV4 || (isIPv6(address) && !address.contains("%")) else { return false }
+        guard parts.count == 2 else { return true }
+        return Int(parts[1]).map { (0...(isV4 ? 32 : 128)).contains($0) } ?? false
+    }
+
     /// Whether a text is a host name by RFC 1123, or an IPv4 address.
     static func isHostName(_ text: String) -> Bool {
         guard !text.isEmpty, text.utf8.count <= 253 else { return false }

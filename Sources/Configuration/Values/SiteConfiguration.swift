@@ -26,6 +26,10 @@ public struct SiteConfiguration: Sendable, Hashable {
     public var limits: LimitsConfiguration
     /// `sys_interval`: how often `$SYS` is published; zero: never. Default 10 s.
     public var sysInterval = Duration.seconds(10)
+    /// `audit`: nil: no audit log.
+    public var audit: AuditSettings?
+    /// `reload`: what is read again by itself.
+    public var reload = ReloadConfiguration()
     /// `pid_file`: where the number of the process is written.
     public var pidFile: String?
     /// `handlers`.
