@@ -1,5 +1,5 @@
 import DequeModule
-public import MQTT
+import MQTT
 
 // Who may do what, and what happens when that changes: revocation, live and queued.
 //
@@ -107,7 +107,7 @@ extension BrokerCore {
     /// do: the client is not told of either, so it could rely on nothing.
     private func revoke(_ filter: TopicFilter, of session: Session, _ effects: inout Effects) {
         session.subscriptions[filter] = nil
-        table.remove(filter, subscriber: session.index)
+        table.remove(filter, session)
         if !session.queue.isEmpty || session.inflight.count > 0 { session.revokedFilters.append(filter) }
         if session.isPersistent { note(.unsubscribed(session: session.number, filter: filter.string), &effects) }
     }

@@ -230,7 +230,7 @@ extension BrokerCore {
         if Int(index) == sessions.count { sessions.append(session) } else { sessions[Int(index)] = session }
         sessionsByIdentity[identity] = session
         sessionsByNumber[number] = session
-        index(session)
+        self.index(session)
         return session
     }
 
