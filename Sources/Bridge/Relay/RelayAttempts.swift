@@ -11,7 +11,7 @@ struct RelayAttempts: Sendable {
     init(_ settings: RelaySettings, now: UInt64, seed: UInt64) {
         self.settings = settings
         if case .backoff(let base, let cap, _) = settings.restart {
-            backoff = Backoff(base: UInt64(base) * 1_000_000_000, cap: UInt64(cap) * 1_000_000_000, seed: seed)
+            backoff = Backoff(base: UInt64(base) &* 1_000_000, cap: UInt64(cap) &* 1_000_000, seed: seed)
         }
         if case .lazy = settings.startType { nextNanoseconds = nil } else { nextNanoseconds = now }
     }
@@ -41,11 +41,11 @@ struct RelayAttempts: Sendable {
 
     private mutating func pause(now: UInt64, _ connectedNanoseconds: UInt64?) -> UInt64 {
         switch settings.restart {
-        case .constant(let seconds): return UInt64(seconds) &* 1_000_000_000
+        case .constant(let milliseconds): return UInt64(milliseconds) &* 1_000_000
         case .backoff(let base, _, let stable):
-            if let since = connectedNanoseconds, now &- since >= UInt64(stable) &* 1_000_000_000 {
+            if let since = connectedNanoseconds, now &- since >= UInt64(stable) &* 1_000_000 {
                 backoff?.reset()
-                return UInt64(base) &* 1_000_000_000
+                return UInt64(base) &* 1_000_000
             }
             return backoff?.next() ?? 0
         }

@@ -103,7 +103,7 @@ final class RelayDriver {
     private func keepLocal(now: UInt64) {
         guard local == nil, now >= localRetryNanoseconds else { return }
         do {
-            let stream = try ByteStream(adopting: try attach())
+            let stream = try ByteStream(adopting: try attach(settings))
             // What the core sends has been through its own limits.
             let limits = DecoderLimits(
                 maxPacketBytes: 268_435_460,

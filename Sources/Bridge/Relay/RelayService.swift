@@ -2,10 +2,10 @@ internal import Glibc
 internal import MosquittoClient
 internal import Synchronization
 
-/// Gives a relay its connection to the site's own broker: a connected stream socket that does not block, the relay's to
-/// close, on whose other end the broker serves an MQTT 5.0 client whom its owner trusts. Called on the relay's thread,
-/// again after each failure.
-public typealias RelayLocalPort = @Sendable () throws -> CInt
+/// Gives a relay its connection to the site's own broker: a connected stream socket, the relay's to close, on whose other
+/// end the broker serves an MQTT 5.0 client whom its owner trusts. That client may publish and subscribe to everything,
+/// its state below `$SYS` included. Called on the relay's thread, again after each failure; it may block for a moment.
+public typealias RelayLocalPort = @Sendable (RelaySettings) throws -> CInt
 
 /// One bridge as Mosquitto's `connection` blocks describe it. It stands between two brokers as a client of both, with a
 /// thread of its own; the site's broker keeps what waits, in the session of ``RelaySettings/localClientID``.

@@ -32,10 +32,10 @@ public struct RelaySettings: Sendable, Hashable {
     /// How long to wait before the next attempt (`restart_timeout`).
     public enum Restart: Sendable, Hashable {
         /// Always as long.
-        case constant(seconds: Int)
-        /// A random time between `baseSeconds` and three times the one before, up to `capSeconds`. It begins anew after
-        /// a connection that lasted `stableSeconds`.
-        case backoff(baseSeconds: Int, capSeconds: Int, stableSeconds: Int)
+        case constant(milliseconds: Int)
+        /// A random time between the base and three times the one before, up to the cap. It begins anew after a
+        /// connection that lasted for `stableMilliseconds`.
+        case backoff(baseMilliseconds: Int, capMilliseconds: Int, stableMilliseconds: Int)
     }
 
     /// Client identifier towards the other broker (`remote_clientid`).
@@ -74,7 +74,7 @@ public struct RelaySettings: Sendable, Hashable {
     /// `start_type`, `threshold`, `idle_timeout`.
     public var startType = StartType.automatic
     /// `restart_timeout`.
-    public var restart = Restart.backoff(baseSeconds: 5, capSeconds: 30, stableSeconds: 0)
+    public var restart = Restart.backoff(baseMilliseconds: 5_000, capMilliseconds: 30_000, stableMilliseconds: 0)
     /// `keepalive_interval`, 5 to 65535 seconds.
     public var keepAliveSeconds: UInt16 = 60
     /// `notifications`: the state of the connection is published, retained, on both sides.
@@ -174,9 +174,12 @@ extension RelaySettings {
             try check((try? TopicName(validating: effectiveStateTopic)) != nil, "`notification_topic` is no topic")
         }
         if case .backoff(let base, let cap, _) = restart {
-            try check(base > 0 && cap >= base, "`restart_timeout`: the base is 1 or more, the cap at least the base")
+            try check(
+                base > 0 && cap >= base,
+                "`restart_timeout`: the base is more than nothing, the cap at least the base"
+            )
         }
-        if case .constant(let seconds) = restart { try check(seconds > 0, "`restart_timeout` is at least 1 second") }
+        if case .constant(let pause) = restart { try check(pause > 0, "`restart_timeout` is more than nothing") }
         if case .lazy(let threshold, let idle) = startType {
             try check((1...65_535).contains(threshold) && idle > 0, "`threshold` and `idle_timeout` are 1 or more")
         }

@@ -27,8 +27,14 @@ package final class ByteStream {
     private let ssl: OpaquePointer?
     private let context: MosquittoTLSContext?
 
-    /// Takes over a connected socket and closes it in the end.
+    /// Takes over a connected socket and closes it in the end, also if this throws.
     package init(adopting descriptor: CInt, tls context: MosquittoTLSContext? = nil) throws(MosquittoError) {
+        let flags = fcntl(descriptor, F_GETFL)
+        guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+            let reason = String(cString: strerror(errno))
+            close(descriptor)
+            throw MosquittoError(.system, "the socket cannot be made not to block: \(reason)")
+        }
         self.descriptor = descriptor
         self.context = context
         guard let context else {
