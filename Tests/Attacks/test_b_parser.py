@@ -515,8 +515,6 @@ FLAGS = {
     "SUBSCRIBE with reserved bits": subscribe(("a", 0xC0)),
     "no local on a shared subscription": subscribe(("$share/g/a", 0x04)),
     "subscription identifier 0": subscribe("a", items=[prop(0x0B, b"\x00")]),
-    "a filter with a wildcard in the middle": subscribe("a/#/b"),
-    "a filter with a wildcard in a word": subscribe("a+/b"),
     "a wildcard in a topic": publish("a/+", b"x"),
     "PINGREQ with a body": b"\xc0\x01\x00",
     "packet type 0": b"\x00\x00",
@@ -542,6 +540,24 @@ def test_b15_flags_and_identifiers_that_are_none_are_refused(target, name):
     """One row for each rule about flags, options, reason codes and packet identifiers."""
     data = FLAGS.get(name) or RESERVED[name]
     refused(target, data, WRONG | {0x8F, 0x90, 0x9E, None} if "DISCONNECT" in name else WRONG | {0x8F, 0x90, 0x9E})
+
+
+@mosquitto_too
+@pytest.mark.parametrize("version", [V311, V5])
+@pytest.mark.parametrize("topic_filter", ["a/#/b", "a+/b", "a#", "#a", "+a/b", "a/b+", "##", "++", ""])
+def test_b15_wildcards_in_the_wrong_place_are_refused(target, topic_filter, version):
+    """Filters whose wildcards are none: refused in the SUBACK or with the connection, and nothing is delivered."""
+    with Peer(target.port, version) as peer, Peer(target.port) as other:
+        peer.enter("wrong")
+        other.enter("other")
+        try:
+            assert peer.subscribe(topic_filter)[0] >= 0x80
+        except (Closed, AssertionError):
+            # Refused with the connection: by a DISCONNECT, or in silence below 5.0.
+            peer.drain(1)
+        for topic in ("a/x/b", "ax/b", "a", "xa/b", "a/bx"):
+            other.publish(topic, b"x")
+        assert not peer.messages
 
 
 CONNECT_FLAGS = {

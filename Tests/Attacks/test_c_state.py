@@ -223,6 +223,8 @@ def test_c5_a_will_is_due_once_in_every_order_of_events(arena, name):
     mortal = {
         "will": packets.Will("will/t", b"gone", qos=1, items=[packets.will_delay(delay)]),
         "items": [packets.session_expiry(expiry)],
+        # A restarted broker gives a client one and a half keep alives to come back before its will is due.
+        "keep_alive": 2 if "restart" in event else 60,
     }
     peer = Peer(target.port)
     peer.enter("mortal", **mortal)

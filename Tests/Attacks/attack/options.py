@@ -72,3 +72,19 @@ def mosquitto_site(arena, lines):
     node = MosquittoSite(arena, lines)
     arena.nodes.append(node)
     return node.start()
+
+
+def require(arena, *names):
+    """Skips (or fails) where the executable does not know an option."""
+    port = free_port()
+    text = f"site: a\nlisteners:\n  - bind: 127.0.0.1:{port}\n"
+    probes = {
+        "access": "access: { acl_file: acl }\n", "jwt": "users: { jwt: { jwks_file: none } }\n",
+        "audit": "audit: { path: audit.jsonl }\n",
+    }
+    for name in names:
+        file = arena.path(f"probe-{name}/site.yaml", text + probes[name])
+        said = run([arena.causeway, "check", "-c", file], cwd=file.parent)
+        said = said.stdout + said.stderr
+        if f"unknown setting '{name}'" in said or f"{name}: expected a list, found a mapping" in said:
+            skip_or_fail(f"the executable does not know {name} yet")
