@@ -53,6 +53,13 @@ extension BrokerCore {
         return nextSequence &- 1
     }
 
+    /// Adds entries that hold together or not at all.
+    func note(together entries: [JournalEntry], _ effects: inout Effects) {
+        guard journalAvailable else { return }
+        openBookkeeping(&effects)
+        for entry in entries { JournalRecord.write(entry, to: &effects.journal.writer) }
+    }
+
     /// Where the next entry of a retained message's copy will stand: in the turn's record, marked as a copy.
     func nextCopyReference(_ effects: inout Effects) -> MessageReference {
         if copiesInRecord >= MessageReference.copiesPerRecord { closeBookkeeping(&effects) }
@@ -141,6 +148,10 @@ extension BrokerCore {
             guard let connection = connection(id), connection.state == .connected, let session = connection.session,
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
             else { return }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(packetID, of: session, isJournaled: entry.reference != nil)
+                return
+            }
             session.inflight.update(packetID, state: .sent)
             send(
                 message,
@@ -272,6 +283,10 @@ extension BrokerCore {
                 if session.isPersistent {
                     note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
                 }
+                continue
+            }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(entry.packetID, of: session, isJournaled: true)
                 continue
             }
             session.inflight.attach(message, to: entry.packetID)

@@ -11,15 +11,19 @@ public struct Delivery: Sendable {
     let isV5: Bool
     let retain: Bool
     let duplicate: Bool
+    /// The topic's alias at this client (MQTT 5.0 section 3.3.2.3.4); 0 for none.
+    let topicAlias: UInt16
     /// Seconds of life left; 0 if the message has no expiry.
     let expirySecondsLeft: UInt32
+    /// Whether the client knows the alias, so that the topic need not go along.
+    let omitsTopic: Bool
 
     /// About the size on the wire.
     public var byteCount: Int { message.byteCount }
 
     /// Appends the encoded PUBLISH. Total: it cannot fail.
     public func write(to buffer: inout ByteBuffer) {
-        if isV5 && (!subscriptionIDs.isEmpty || message.expires) {
+        if isV5 && (!subscriptionIDs.isEmpty || message.expires || topicAlias != 0) {
             writeOwnProperties(to: &buffer)
             return
         }
@@ -62,7 +66,8 @@ public struct Delivery: Sendable {
         }
     }
 
-    /// Remaining life and subscription identifiers differ from receiver to receiver [MQTT-3.3.2-6], [MQTT-3.3.4-3].
+    /// Remaining life, alias and subscription identifiers differ from receiver to receiver [MQTT-3.3.2-6],
+    /// [MQTT-3.3.2-7], [MQTT-3.3.4-3].
     private func writeOwnProperties(to buffer: inout ByteBuffer) {
         var values = message.properties.values
         if message.expires {
@@ -72,9 +77,10 @@ public struct Delivery: Sendable {
             }
             values.append(.messageExpiryInterval(expirySecondsLeft))
         }
+        if topicAlias != 0 { values.append(.topicAlias(topicAlias)) }
         for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
         PacketEncoder.encodePublish(
-            topic: message.topic,
+            topic: omitsTopic ? "" : message.topic,
             payload: message.payload,
             qos: qos,
             retain: retain,

@@ -115,16 +115,19 @@ extension JournalRecord {
             writer.byte(Tag.queued.rawValue)
             writer.varint(UInt64(session))
             writer.reference(queued.reference)
-            writer.byte(queued.qos.rawValue | (queued.retain ? 4 : 0))
+            writer.byte(queued.qos.rawValue | (queued.retain ? 4 : 0) | shareFlag(queued.share))
             writer.varint(UInt64(queued.byteCount))
             write(queued.subscriptionIDs, to: &writer)
+            if let share = queued.share { writer.string(share) }
         case .inflight(let session, let inflight):
             writer.byte(Tag.inflight.rawValue)
             writer.varint(UInt64(session))
             writer.varint(UInt64(inflight.packetID))
             writer.reference(inflight.reference)
-            writer.byte(inflight.qos.rawValue | (inflight.retain ? 4 : 0) | (inflight.isReceived ? 8 : 0))
+            let flags = inflight.qos.rawValue | (inflight.retain ? 4 : 0) | (inflight.isReceived ? 8 : 0)
+            writer.byte(flags | shareFlag(inflight.share))
             write(inflight.subscriptionIDs, to: &writer)
+            if let share = inflight.share { writer.string(share) }
         case .nextSession(let number):
             writer.byte(Tag.nextSession.rawValue)
             writer.varint(UInt64(number))
@@ -163,9 +166,10 @@ extension JournalRecord {
         writer.varint(message.recipients.count)
         for recipient in message.recipients {
             writer.varint(UInt64(recipient.session))
-            writer.byte(recipient.qos.rawValue | (recipient.retain ? 4 : 0))
+            writer.byte(recipient.qos.rawValue | (recipient.retain ? 4 : 0) | shareFlag(recipient.share))
             writer.varint(UInt64(recipient.packetID))
             write(recipient.subscriptionIDs, to: &writer)
+            if let share = recipient.share { writer.string(share) }
         }
     }
 
@@ -173,6 +177,15 @@ extension JournalRecord {
         writer.byte(tag.rawValue)
         writer.varint(UInt64(session))
         writer.varint(UInt64(packetID))
+    }
+
+    /// The flag of a message that came by a shared subscription: its filter follows.
+    private static let sharedBit: UInt8 = 16
+
+    private static func shareFlag(_ share: String?) -> UInt8 { share == nil ? 0 : sharedBit }
+
+    private static func share(_ flags: UInt8, _ reader: inout RecordReader) throws(BrokerRecoveryError) -> String? {
+        flags & sharedBit == 0 ? nil : try reader.string()
     }
 
     private static func write(_ identifiers: [UInt32], to writer: inout RecordWriter) {
@@ -249,7 +262,8 @@ extension JournalRecord {
                     qos: try qos(flags, reader),
                     retain: flags & 4 != 0,
                     byteCount: try reader.uint32(),
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(flags, &reader)
                 )
             )
         case .inflight:
@@ -265,7 +279,8 @@ extension JournalRecord {
                     qos: try qos(flags, reader),
                     retain: flags & 4 != 0,
                     isReceived: flags & 8 != 0,
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(flags, &reader)
                 )
             )
         case .nextSession: return .nextSession(try reader.uint32())
@@ -308,7 +323,8 @@ extension JournalRecord {
                     qos: try self.qos(recipientFlags, reader),
                     retain: recipientFlags & 4 != 0,
                     packetID: try reader.uint16(),
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(recipientFlags, &reader)
                 )
             )
         }

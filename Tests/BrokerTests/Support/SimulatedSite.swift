@@ -59,6 +59,11 @@ final class SimulatedSite {
         core.opened(id(slot), info: ConnectionInfo(listener: "test", remoteAddress: "sim"), now: now)
     }
 
+    /// Reads what the core sends as a client of this version would.
+    func listen(_ slot: UInt32, _ version: ProtocolVersion) {
+        decoders[slot] = PacketDecoder(version: version, role: .client)
+    }
+
     @discardableResult
     func connect(_ slot: UInt32, _ connect: Connect) throws -> Connack {
         open(slot)
@@ -97,6 +102,12 @@ final class SimulatedSite {
             core.tick(now: now, effects: &effects)
             try settle()
         }
+    }
+
+    /// Something that the driver or the node asks of the core.
+    func withCore(_ body: (BrokerCore, BrokerTime, inout Effects) -> Void) throws {
+        body(core, now, &effects)
+        try settle()
     }
 
     /// The disk has everything that was appended.
