@@ -65,7 +65,9 @@ extension BrokerCore {
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
         case .accepted(let username):
             let identity = Identity(username: username, clientID: connect.clientID)
-            if let will = connect.will, !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved {
+            if let will = connect.will, !connection.info.isTrusted,
+                !authorizer.mayPublish(identity, topic: will.topic) || will.topic.isReserved
+            {
                 refuse(
                     connection,
                     .notAuthorized,
@@ -134,7 +136,8 @@ extension BrokerCore {
             session.storedWill = nil
         }
         if changed || !sessionPresent { table.forget() }
-        session.isUnrestricted = authorizer.allowsEverything(identity)
+        session.isTrusted = connection.info.isTrusted
+        session.isUnrestricted = session.isTrusted || authorizer.allowsEverything(identity)
         adopt(connect, connection, session)
         keepWill(of: connection, session, &effects)
         effects.list.append(

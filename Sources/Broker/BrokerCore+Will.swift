@@ -7,7 +7,10 @@ extension BrokerCore {
 
     /// Publishes a will as its client would have [MQTT-3.1.2-8].
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard authorizer.mayPublish(session.identity, topic: will.topic), !will.topic.isReserved else { return }
+        guard
+            session.isTrusted
+                || authorizer.mayPublish(session.identity, topic: will.topic) && !will.topic.isReserved
+        else { return }
         let properties = will.properties.withoutWillDelay
         let message = Message(
             topic: will.topic.copied(),

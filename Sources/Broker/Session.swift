@@ -42,6 +42,8 @@ final class Session {
     var storedWill: StoredWill?
     /// Whether every question to the authorizer is known to be answered with yes.
     var isUnrestricted = false
+    /// Whether its client is a part of this process, about which the authorizer is not asked.
+    var isTrusted = false
 
     init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
         self.number = number

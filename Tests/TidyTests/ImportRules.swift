@@ -19,7 +19,7 @@ enum ImportRules {
         "Journal": system.union(["CCRC32C"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
-            "CryptoExtras",
+            "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "MosquittoClient": system.union(["CMosquitto", "COpenSSL"]),
         "HandlerRuntime": system.union([
