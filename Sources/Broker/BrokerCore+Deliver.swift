@@ -28,10 +28,20 @@ extension BrokerCore {
         }
     }
 
+    /// The quality of service that a message goes out with.
+    func outgoingQoS(_ message: Message, _ granted: QoS) -> QoS {
+        configuration.upgradesOutgoingQoS ? granted : min(message.qos, granted)
+    }
+
+    /// Whether a QoS 0 message waits for the session's client.
+    private func waitsForClient(_ session: Session) -> Bool {
+        configuration.queuesQoS0 && session.connection == nil && session.isPersistent
+    }
+
     private func deliver(_ message: Message, by route: Route, now: BrokerTime, effects: inout Effects) {
-        let qos = min(message.qos, route.qos)
+        let qos = outgoingQoS(message, route.qos)
         let retain = route.retainAsPublished && message.retain
-        if qos == .atMostOnce {
+        if qos == .atMostOnce && !waitsForClient(route.session) {
             push(message, to: route.session, retain: retain, route.subscriptionIDs, now: now, effects: &effects)
         } else {
             enqueue(
@@ -122,9 +132,9 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         let session = route.session
-        let qos = min(message.qos, route.qos)
+        let qos = outgoingQoS(message, route.qos)
         let retain = route.retainAsPublished && message.retain
-        if qos == .atMostOnce {
+        if qos == .atMostOnce && !waitsForClient(session) {
             if deferred {
                 hold(until: reference.record, .push(message, session, retain: retain, route.subscriptionIDs))
             } else {
@@ -178,7 +188,13 @@ extension BrokerCore {
 
     private func canSendAtOnce(_ session: Session) -> Bool {
         guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
-        return session.inflight.count < connection.window
+        return hasRoomInFlight(session, connection)
+    }
+
+    /// Whether another message may be on the way to the client.
+    func hasRoomInFlight(_ session: Session, _ connection: Connection) -> Bool {
+        let bytesMax = configuration.inflightBytesMax
+        return session.inflight.count < connection.window && (bytesMax == 0 || session.inflight.payloadBytes < bytesMax)
     }
 
     /// Writes one PUBLISH, unless it is larger than the client takes [MQTT-3.1.2-24].
@@ -202,6 +218,11 @@ extension BrokerCore {
             let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
             secondsLeft = UInt32(clamping: left)
         }
+        guard let mountBytes = connection.grants.mountBytes(of: message.topic) else {
+            // The session came by another listener, whose clients live elsewhere.
+            giveUp(packetID, on: connection, .notAuthorized, &effects)
+            return
+        }
         if connection.isV5 && connection.clientPacketBytesMax != .max {
             let encoded = message.encoding(isV5: true, withPacketID: qos != .atMostOnce).readableBytes
             // Subscription identifiers take at most five bytes each, the two lengths they make longer three bytes each.
@@ -223,7 +244,8 @@ extension BrokerCore {
                     isV5: connection.isV5,
                     retain: retain,
                     duplicate: duplicate,
-                    expirySecondsLeft: secondsLeft
+                    expirySecondsLeft: secondsLeft,
+                    mountBytes: mountBytes
                 )
             )
         )

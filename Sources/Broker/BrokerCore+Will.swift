@@ -7,7 +7,7 @@ extension BrokerCore {
 
     /// Publishes a will as its client would have [MQTT-3.1.2-8].
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard authorizer.mayPublish(session.identity, topic: will.topic), !will.topic.isReserved else { return }
+        guard authorizer.mayPublish(session.identity, topic: will.topic), mayCarry(will.topic) else { return }
         let properties = will.properties.withoutWillDelay
         let message = Message(
             topic: will.topic.copied(),
@@ -18,7 +18,8 @@ extension BrokerCore {
             receivedMilliseconds: now.wallMilliseconds,
             expiresNanoseconds: properties.expiryInstant(now),
             origin: .will,
-            publisher: session.identity.clientID
+            publisher: session.identity.clientID,
+            source: will.retain ? session.identity : nil
         )
         _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
     }

@@ -13,14 +13,16 @@ public struct Delivery: Sendable {
     let duplicate: Bool
     /// Seconds of life left; 0 if the message has no expiry.
     let expirySecondsLeft: UInt32
+    /// Bytes of the listener's mount point, which the client does not see of the topic.
+    var mountBytes = 0
 
     /// About the size on the wire.
     public var byteCount: Int { message.byteCount }
 
     /// Appends the encoded PUBLISH. Total: it cannot fail.
     public func write(to buffer: inout ByteBuffer) {
-        if isV5 && (!subscriptionIDs.isEmpty || message.expires) {
-            writeOwnProperties(to: &buffer)
+        if mountBytes > 0 || isV5 && (!subscriptionIDs.isEmpty || message.expires) {
+            writeOwn(to: &buffer)
             return
         }
         if message.isFirstWrite() {
@@ -62,26 +64,29 @@ public struct Delivery: Sendable {
         }
     }
 
-    /// Remaining life and subscription identifiers differ from receiver to receiver [MQTT-3.3.2-6], [MQTT-3.3.4-3].
-    private func writeOwnProperties(to buffer: inout ByteBuffer) {
-        var values = message.properties.values
-        if message.expires {
-            values.removeAll {
-                if case .messageExpiryInterval = $0 { return true }
-                return false
+    /// Topic below the mount point, remaining life and subscription identifiers differ from receiver to receiver
+    /// [MQTT-3.3.2-6], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said, life.
+    private func writeOwn(to buffer: inout ByteBuffer) {
+        var topic = message.topic
+        topic.bytes.moveReaderIndex(forwardBy: mountBytes)
+        var values: [Property] = []
+        if isV5 {
+            for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
+            for property in message.properties.values {
+                if case .messageExpiryInterval = property { continue }
+                values.append(property)
             }
-            values.append(.messageExpiryInterval(expirySecondsLeft))
+            if message.expires { values.append(.messageExpiryInterval(expirySecondsLeft)) }
         }
-        for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
         PacketEncoder.encodePublish(
-            topic: message.topic,
+            topic: topic,
             payload: message.payload,
             qos: qos,
             retain: retain,
             duplicate: duplicate,
             packetID: packetID,
             properties: Properties(values),
-            version: .v5,
+            version: isV5 ? .v5 : .v3_1_1,
             into: &buffer
         )
     }

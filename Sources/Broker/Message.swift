@@ -18,6 +18,8 @@ final class Message: @unchecked Sendable {
     let expiresNanoseconds: UInt64
     let origin: MessageOrigin
     let publisher: String
+    /// Who published it, where that is asked again when it is given out: retained messages of clients.
+    let source: Identity?
 
     private var encodings: (v3QoS0: ByteBuffer?, v3: ByteBuffer?, v5QoS0: ByteBuffer?, v5: ByteBuffer?)
 
@@ -30,7 +32,8 @@ final class Message: @unchecked Sendable {
         receivedMilliseconds: Int64,
         expiresNanoseconds: UInt64,
         origin: MessageOrigin,
-        publisher: String
+        publisher: String,
+        source: Identity? = nil
     ) {
         self.topic = topic
         self.payload = payload
@@ -41,6 +44,7 @@ final class Message: @unchecked Sendable {
         self.expiresNanoseconds = expiresNanoseconds
         self.origin = origin
         self.publisher = publisher
+        self.source = source
     }
 
     /// Bytes that it costs to keep.

@@ -70,7 +70,9 @@ final class ClientConnection: ChannelInboundHandler {
         self.driver = driver
         self.listenerIndex = listenerIndex
         self.listener = listener
-        self.decoder = PacketDecoder(limits: driver.limits.decoder)
+        var limits = driver.limits.decoder
+        if let largest = listener.policy.packetBytesMax { limits.maxPacketBytes = min(limits.maxPacketBytes, largest) }
+        self.decoder = PacketDecoder(limits: limits)
     }
 
     // MARK: - The life of the channel
