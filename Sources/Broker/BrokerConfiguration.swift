@@ -38,6 +38,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var payloadBytesMax: Int = 268_435_455
     /// Topic aliases that a client may set (`topic_alias_maximum`).
     public var topicAliasMaximum: UInt16 = 10
+    /// Topic aliases that the broker sets towards a client that takes some (`max_topic_alias_broker`).
+    public var topicAliasMaximumOutbound: UInt16 = 10
     /// Levels of a topic name or filter (`max_topic_levels`), at most 201.
     public var topicLevelsMax: Int = 32
     /// Subscriptions of one session (`max_subscriptions`).
@@ -53,12 +55,31 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var keepAliveSecondsMax: UInt16 = 1_200
     /// Seconds from the opening of a connection to its CONNECT (`connect_timeout`).
     public var connectSeconds: UInt64 = 10
+    /// Methods of enhanced authentication that the driver's authenticator knows; a client that names another one is
+    /// refused.
+    public var authenticationMethods: Set<String> = []
+    /// AUTH packets that one exchange may take of a client.
+    public var authenticationStepsMax: Int = 8
     /// Topics whose routes are remembered between publishes.
     public var routeCacheEntriesMax: Int = 4_096
     /// Packets that a client may send after CONNECT before it has its CONNACK.
     public var packetsBeforeConnackMax: Int = 256
     /// Bytes of one journal record of acknowledgements before the next is begun.
     public var bookkeepingRecordBytesMax: Int = 64 * 1_024
+    /// To whom a client identifier belongs (`client_id_ownership`).
+    public var clientIDOwnership: ClientIDOwnership = .identity
+    /// Denials of one connection that the audit log is told of in a minute; the rest is counted in the next one.
+    public var auditedDenialsPerMinute: Int = 30
+    /// Refused connections that the audit log is told of in a second; the rest is counted in the next one.
+    public var auditedRefusalsPerSecond: Int = 100
+    /// Sessions that one turn looks at after a change of the rules.
+    public var accessSweepSessions: Int = 65_536
+    /// Subscriptions that one turn checks again after a change of the rules.
+    public var accessSweepSubscriptions: Int = 16_384
+    /// Seconds between two updates of the `$SYS` tree (`sys_interval`); 0 turns it off.
+    public var systemIntervalSeconds: UInt32 = 10
+    /// What stands in `$SYS/broker/version`.
+    public var systemVersion: String = "causeway"
     /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
     public var isDurable: Bool = true
     /// Whether QoS 0 messages wait for a persistent session whose client is away (`queue_qos0_messages`).

@@ -5,6 +5,7 @@ import NIOCore
 // CONNECT, CONNACK, DISCONNECT and the life of a session (MQTT 5.0 sections 3.1, 3.2, 3.14, 4.1).
 extension BrokerCore {
     func handle(_ connect: Connect, on connection: Connection, effects: inout Effects) {
+        counters.connectsReceived &+= 1
         connection.isV5 = connect.version == .v5
         let policy = connection.info.policy
         var connect = connect
@@ -40,37 +41,16 @@ extension BrokerCore {
                 )
                 return
             }
-            connect.clientID = assignClientID(prefix: policy.assignedClientIDPrefix ?? "auto-")
+            repeat {
+                connect.clientID = assignClientID(prefix: policy.assignedClientIDPrefix ?? "auto-")
+                // Somebody may have foreseen it.
+            } while sessionsByClientID[Identity(username: nil, clientID: connect.clientID)] != nil
             connection.assignedClientID = true
         }
         guard checkWill(&connect, on: connection, effects: &effects) else { return }
-        let method = connect.properties.first { property -> String? in
-            guard case .authenticationMethod(let name) = property else { return nil }
-            return name
-        }
-        guard method == nil else {
-            refuse(
-                connection,
-                .badAuthenticationMethod,
-                "no enhanced authentication method is offered",
-                statement: "MQTT-4.12.0-1",
-                effects: &effects
-            )
-            return
-        }
         connection.connect = connect
         connection.state = .authenticating
-        effects.list.append(
-            .authenticate(
-                connection.id,
-                AuthenticationRequest(
-                    info: connection.info,
-                    clientID: connect.clientID,
-                    username: connect.username,
-                    password: connect.password
-                )
-            )
-        )
+        authenticate(connect, on: connection, effects: &effects)
     }
 
     /// A prefix and a UUID's shape, so that clients that know Mosquitto see what they know. Its bits come from a hash
@@ -123,31 +103,34 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let connection = connection(id), connection.state == .authenticating, let connect = connection.connect
-        else { return }
+        guard let connection = connection(id) else { return }
+        guard connection.state == .authenticating, let connect = connection.connect else {
+            reauthenticated(connection, result: result, now: now, effects: &effects)
+            return
+        }
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch result {
         case .refused(let reason):
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
-        case .accepted(let username):
+        case .challenge(let data, let state):
+            challenge(connection, data, state, effects: &effects)
+        case .accepted(let username), .completed(let username, _), .expiring(let username, _):
             let identity = Identity(username: username, clientID: connect.clientID)
             let refusesKeepAlive =
                 configuration.refusesLongKeepAlive && !connection.isV5
                 && isTooLong(connect.keepAliveSeconds, connection)
             if refusesKeepAlive {
-                let statement = "MQTT-3.1.2-21"
                 refuse(
                     connection,
                     .clientIdentifierNotValid,
                     "the keep alive is too long",
-                    statement: statement,
+                    statement: "MQTT-3.1.2-21",
                     effects: &effects
                 )
                 return
             }
-            if let will = connect.will,
-                !authorizer.mayPublish(identity, topic: will.topic) || !mayCarry(will.topic)
-            {
+            let rights = authorizer.rights(of: identity, listener: connection.info.listener)
+            if let will = connect.will, !rights.mayPublish(will.topic) || !mayCarry(will.topic) {
                 refuse(
                     connection,
                     .notAuthorized,
@@ -157,7 +140,9 @@ extension BrokerCore {
                 )
                 return
             }
-            accept(connect, identity, on: connection, now: now, effects: &effects)
+            connection.exchange = nil
+            connection.expiresNanoseconds = result.expiryInstant(now)
+            accept(connect, identity, lastWord: result.lastWord, on: connection, now: now, effects: &effects)
         }
     }
 
@@ -166,7 +151,7 @@ extension BrokerCore {
         return longest > 0 && (keepAliveSeconds == 0 || keepAliveSeconds > longest)
     }
 
-    private func refuse(
+    func refuse(
         _ connection: Connection,
         _ reason: ReasonCode,
         _ message: String,
@@ -174,6 +159,7 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         counters.connectionsRefused &+= 1
+        auditRefusal(.clientRefused, connection, message, effects: &effects)
         effects.list.append(.send(connection.id, .connack(Connack(reason: reason))))
         close(connection, CloseReason(reason, statement: statement, message), effects: &effects)
     }
@@ -181,10 +167,27 @@ extension BrokerCore {
     private func accept(
         _ connect: Connect,
         _ identity: Identity,
+        lastWord: ByteBuffer?,
         on connection: Connection,
         now: BrokerTime,
         effects: inout Effects
     ) {
+        if configuration.clientIDOwnership != .separate, let other = sessionOfAnother(identity) {
+            guard configuration.clientIDOwnership == .shared else {
+                refuse(
+                    connection,
+                    .clientIdentifierNotValid,
+                    "the client identifier belongs to somebody else",
+                    statement: "section 3.1.4",
+                    effects: &effects
+                )
+                return
+            }
+            if let old = other.connection {
+                takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
+            }
+            if sessionsByNumber[other.number] === other { hand(other, to: identity) }
+        }
         var existing = sessionsByIdentity[identity]
         if let session = existing, let old = session.connection {
             takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
@@ -221,10 +224,16 @@ extension BrokerCore {
             session.storedWill = nil
         }
         if changed || !sessionPresent { table.forget() }
-        session.isUnrestricted = authorizer.allowsEverything(identity)
+        session.listener = connection.info.listener
+        session.rightsGeneration = 0
         adopt(connect, connection, session)
+        auditConnected(connection, session, effects: &effects)
         keepWill(of: connection, session, &effects)
-        let connack = Connack(sessionPresent: sessionPresent, properties: answer(connect, connection, expiry))
+        var properties = answer(connect, connection, expiry)
+        if let method = connection.authenticationMethod {
+            properties.values += authenticationProperties(method, lastWord)
+        }
+        let connack = Connack(sessionPresent: sessionPresent, properties: properties)
         guard takes(connack, connection) else {
             // [MQTT-3.1.2-24]: there is nothing that may be said to such a client.
             forgetWill(of: connection, &effects)
@@ -275,6 +284,9 @@ extension BrokerCore {
                 switch property {
                 case .receiveMaximum(let maximum): window = min(window, Int(maximum))
                 case .maximumPacketSize(let size): connection.clientPacketBytesMax = size
+                case .topicAliasMaximum(let maximum):
+                    let limit = connection.info.policy.topicAliasMaximumOutbound
+                    connection.aliasesGivenMax = min(maximum, limit ?? configuration.topicAliasMaximumOutbound)
                 case .requestProblemInformation(let value): connection.wantsProblemInformation = value != 0
                 default: break
                 }
@@ -324,12 +336,14 @@ extension BrokerCore {
         if Int(index) == sessions.count { sessions.append(session) } else { sessions[Int(index)] = session }
         sessionsByIdentity[identity] = session
         sessionsByNumber[number] = session
+        register(session)
         return session
     }
 
     /// Ends a session with all it holds.
     func end(_ session: Session, now: BrokerTime, effects: inout Effects) {
-        for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
+        for filter in session.subscriptions.keys { table.remove(filter, session) }
+        handOver(session, withUnacknowledged: true, now: now, effects: &effects)
         forget(session)
         // The end of a session makes a delayed will due [MQTT-3.1.3-9]. The will first: a crash in between repeats it
         // rather than losing it.
@@ -341,6 +355,7 @@ extension BrokerCore {
         sessions[Int(session.index)] = nil
         freeSessionIndices.append(session.index)
         sessionsByNumber[session.number] = nil
+        unregister(session)
         if sessionsByIdentity[session.identity] === session { sessionsByIdentity[session.identity] = nil }
         session.queue = []
         session.queuedBytes = 0
@@ -380,9 +395,11 @@ extension BrokerCore {
                 table.forget()
             }
         }
-        if disconnect.reason != .disconnectWithWill { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
+        if disconnect.reason == .success { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
         connection.state = .closing
-        effects.list.append(.close(connection.id, CloseReason(.success, "the client disconnected")))
+        let reason = CloseReason(.success, "the client disconnected")
+        connection.closeReason = reason
+        effects.list.append(.close(connection.id, reason))
         // At once, not when the transport is gone: nothing may be given to a client that has said goodbye.
         detach(connection, now: now, effects: &effects)
     }
@@ -391,6 +408,7 @@ extension BrokerCore {
     func detach(_ connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
         connection.session = nil
+        auditDisconnected(connection, session, effects: &effects)
         guard session.connection === connection else { return }
         session.connection = nil
         session.detached = now
@@ -407,6 +425,7 @@ extension BrokerCore {
         }
         if session.isPersistent {
             note(.sessionDetached(session: session.number, wallMilliseconds: now.wallMilliseconds), &effects)
+            handOver(session, withUnacknowledged: false, now: now, effects: &effects)
         } else {
             end(session, now: now, effects: &effects)
         }

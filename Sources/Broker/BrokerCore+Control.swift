@@ -4,9 +4,24 @@ public import NIOCore
 // `$CONTROL/…`: administration by publish and answer. Such messages are never routed, journalled or retained.
 extension BrokerCore {
     /// Takes a PUBLISH to `$CONTROL/…`. It is acknowledged before it is performed: the answer is a message of its own.
-    func control(_ publish: Publish, from session: Session, on connection: Connection, effects: inout Effects) {
-        guard authorizer.mayPublish(session.identity, topic: publish.topic) else {
+    func control(
+        _ publish: Publish,
+        from session: Session,
+        on connection: Connection,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        // Never by the short cut of those who may do everything: administration is granted by name.
+        guard rights(of: session).mayPublish(publish.topic) else {
             counters.drop(.notAuthorized)
+            auditDenial(
+                .administrationDenied,
+                connection,
+                session,
+                subject: publish.topic.string,
+                now: now,
+                effects: &effects
+            )
             acknowledge(publish, on: connection, reason: .notAuthorized, effects: &effects)
             return
         }

@@ -3,13 +3,6 @@ import NIOCore
 
 // From a message to its receivers: the gate, flow control, queues (MQTT 5.0 sections 4.6, 4.9).
 extension BrokerCore {
-    /// The one gate: every path to a client passes it at the moment of delivery.
-    func mayReceive(_ session: Session, _ topic: TopicName) -> Bool {
-        if session.isUnrestricted || authorizer.mayReceive(session.identity, topic: topic) { return true }
-        counters.drop(.notAuthorized)
-        return false
-    }
-
     /// Hands a message that no journal holds to whoever is there.
     func deliver(
         _ message: Message,
@@ -23,8 +16,8 @@ extension BrokerCore {
             deliver(message, by: route, now: now, effects: &effects)
         }
         for group in list.groups {
-            guard let route = group.next() else { continue }
-            deliver(message, by: route, now: now, effects: &effects)
+            guard let route = choose(from: group, for: message.topic, message.qos) else { continue }
+            deliver(message, by: route, share: group, now: now, effects: &effects)
         }
     }
 
@@ -38,7 +31,13 @@ extension BrokerCore {
         configuration.queuesQoS0 && session.connection == nil && session.isPersistent
     }
 
-    private func deliver(_ message: Message, by route: Route, now: BrokerTime, effects: inout Effects) {
+    private func deliver(
+        _ message: Message,
+        by route: Route,
+        share: SharedGroup? = nil,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
         let qos = outgoingQoS(message, route.qos)
         let retain = route.retainAsPublished && message.retain
         if qos == .atMostOnce && !waitsForClient(route.session) {
@@ -50,6 +49,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 route.subscriptionIDs,
+                share: share,
                 to: route.session,
                 now: now,
                 effects: &effects
@@ -91,6 +91,7 @@ extension BrokerCore {
         qos: QoS,
         retain: Bool,
         _ subscriptionIDs: [UInt32],
+        share: SharedGroup? = nil,
         to session: Session,
         now: BrokerTime,
         effects: inout Effects
@@ -103,6 +104,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 subscriptionIDs: subscriptionIDs,
+                share: share,
                 state: .sent
             )
             send(
@@ -117,7 +119,7 @@ extension BrokerCore {
                 effects: &effects
             )
         } else if session.connection != nil || session.isPersistent {
-            _ = append(message, reference, qos, retain, subscriptionIDs, toQueueOf: session, &effects)
+            _ = append(message, reference, qos, retain, subscriptionIDs, share: share, toQueueOf: session, &effects)
         }
     }
 
@@ -126,6 +128,7 @@ extension BrokerCore {
         _ message: Message,
         _ reference: MessageReference,
         to route: Route,
+        share: SharedGroup? = nil,
         deferred: Bool,
         now: BrokerTime,
         recipients: inout [StoredMessage.Recipient],
@@ -153,6 +156,7 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 subscriptionIDs: route.subscriptionIDs,
+                share: share,
                 state: waits ? .awaitingCommit : .sent
             )
             if waits {
@@ -171,8 +175,9 @@ extension BrokerCore {
                 )
             }
         } else {
-            let isQueued = append(message, reference, qos, retain, route.subscriptionIDs, toQueueOf: session, &effects)
-            guard isQueued else { return }
+            let identifiers = route.subscriptionIDs
+            guard append(message, reference, qos, retain, identifiers, share: share, toQueueOf: session, &effects)
+            else { return }
         }
         guard session.isPersistent else { return }
         recipients.append(
@@ -181,12 +186,13 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 packetID: packetID,
-                subscriptionIDs: route.subscriptionIDs
+                subscriptionIDs: route.subscriptionIDs,
+                share: share?.filter.string
             )
         )
     }
 
-    private func canSendAtOnce(_ session: Session) -> Bool {
+    func canSendAtOnce(_ session: Session) -> Bool {
         guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
         return hasRoomInFlight(session, connection)
     }
@@ -211,28 +217,36 @@ extension BrokerCore {
     ) {
         var secondsLeft: UInt32 = 0
         if message.expires {
-            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
+            let isOver = message.expiresNanoseconds <= now.monotonicNanoseconds
+            // What was sent once does not expire any more [MQTT-4.3.3-7].
+            guard !isOver || duplicate else {
                 giveUp(packetID, on: connection, .expired, &effects)
                 return
             }
-            let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
-            secondsLeft = UInt32(clamping: left)
+            let left = isOver ? 0 : message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999
+            secondsLeft = UInt32(clamping: left / 1_000_000_000)
         }
         guard let mountBytes = connection.grants.mountBytes(of: message.topic) else {
             // The session came by another listener, whose clients live elsewhere.
             giveUp(packetID, on: connection, .notAuthorized, &effects)
             return
         }
+        var room = Int.max
         if connection.isV5 && connection.clientPacketBytesMax != .max {
             let encoded = message.encoding(isV5: true, withPacketID: qos != .atMostOnce).readableBytes
             // Subscription identifiers take at most five bytes each, the two lengths they make longer three bytes each.
             let own = subscriptionIDs.isEmpty ? 0 : 5 &* subscriptionIDs.count &+ 6
-            guard encoded &+ own <= Int(connection.clientPacketBytesMax) else {
+            room = Int(connection.clientPacketBytesMax) &- encoded &- own
+            guard room >= 0 else {
                 giveUp(packetID, on: connection, .oversize, &effects)
                 return
             }
         }
+        var alias: (alias: UInt16, isKnown: Bool) = (0, false)
+        // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
+        if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
         counters.messagesSent &+= 1
+        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,
@@ -244,11 +258,20 @@ extension BrokerCore {
                     isV5: connection.isV5,
                     retain: retain,
                     duplicate: duplicate,
+                    topicAlias: alias.alias,
                     expirySecondsLeft: secondsLeft,
-                    mountBytes: mountBytes
+                    mountBytes: mountBytes,
+                    omitsTopic: alias.isKnown
                 )
             )
         )
+    }
+
+    /// An exchange of a message that the client may not have any more ends as if it had been acknowledged.
+    func forgetExchange(_ packetID: UInt16, of session: Session, isJournaled: Bool) {
+        _ = session.inflight.remove(packetID)
+        guard isJournaled && session.isPersistent else { return }
+        noteAfterRecord(.acknowledged(session: session.number, packetID: packetID))
     }
 
     /// An exchange that cannot be sent ends as if it had been acknowledged.
@@ -282,6 +305,10 @@ extension BrokerCore {
                 afterLastRecord(send, now: now, effects: &effects)
             case .sent:
                 if let message = entry.message {
+                    guard mayReceiveQueued(session, message.topic) else {
+                        forgetExchange(entry.packetID, of: session, isJournaled: entry.reference != nil)
+                        continue
+                    }
                     send(
                         message,
                         on: connection,

@@ -94,8 +94,16 @@ extension BrokerCore {
             now: now,
             effects: &effects
         )
-        // The journal takes nothing: without an answer the client asks again.
-        if case .refused = outcome { session.heldInbound[packetID] = held }
+        switch outcome {
+        case .journaled: break
+        case .passed:
+            if held.record != nil && session.isPersistent {
+                note(.released(session: session.number, packetID: packetID), &effects)
+            }
+        case .refused:
+            // The journal takes nothing: without an answer the client asks again.
+            session.heldInbound[packetID] = held
+        }
         return true
     }
 }

@@ -53,6 +53,13 @@ extension BrokerCore {
         return nextSequence &- 1
     }
 
+    /// Adds entries that hold together or not at all.
+    func note(together entries: [JournalEntry], _ effects: inout Effects) {
+        guard journalAvailable else { return }
+        openBookkeeping(&effects)
+        for entry in entries { JournalRecord.write(entry, to: &effects.journal.writer) }
+    }
+
     /// Where the next entry of a retained message's copy will stand: in the turn's record, marked as a copy.
     func nextCopyReference(_ effects: inout Effects) -> MessageReference {
         if copiesInRecord >= MessageReference.copiesPerRecord { closeBookkeeping(&effects) }
@@ -141,6 +148,10 @@ extension BrokerCore {
             guard let connection = connection(id), connection.state == .connected, let session = connection.session,
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
             else { return }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(packetID, of: session, isJournaled: entry.reference != nil)
+                return
+            }
             session.inflight.update(packetID, state: .sent)
             send(
                 message,
@@ -275,6 +286,10 @@ extension BrokerCore {
                 }
                 continue
             }
+            guard mayReceiveQueued(session, message.topic) else {
+                forgetExchange(entry.packetID, of: session, isJournaled: true)
+                continue
+            }
             session.inflight.attach(message, to: entry.packetID)
             guard let connection = session.connection else { continue }
             send(
@@ -307,7 +322,7 @@ extension Session {
 
 extension Message {
     /// A message as the journal gives it back; its expiry counts from when it was received.
-    convenience init(_ message: JournaledMessage, now: BrokerTime, source: Identity? = nil) {
+    convenience init(_ message: JournaledMessage, now: BrokerTime, source: MessageSource? = nil) {
         var expires = UInt64.max
         if let seconds = message.properties.expirySeconds {
             let due = message.receivedMilliseconds &+ Int64(seconds) &* 1_000

@@ -36,13 +36,19 @@ extension BrokerCore {
             return
         }
         if publish.topic.isReserved && publish.topic.isControl {
-            control(publish, from: session, on: connection, effects: &effects)
+            control(publish, from: session, on: connection, now: now, effects: &effects)
             return
         }
-        guard !publish.topic.isReserved || mayCarry(publish.topic),
-            session.isUnrestricted || authorizer.mayPublish(session.identity, topic: publish.topic)
-        else {
+        guard !publish.topic.isReserved || mayCarry(publish.topic), mayPublish(session, publish.topic) else {
             counters.drop(.notAuthorized)
+            auditDenial(
+                .publishDenied,
+                connection,
+                session,
+                subject: publish.topic.string,
+                now: now,
+                effects: &effects
+            )
             acknowledge(publish, on: connection, reason: .notAuthorized, effects: &effects)
             return
         }
@@ -57,7 +63,7 @@ extension BrokerCore {
             expiresNanoseconds: publish.properties.expiryInstant(now),
             origin: .client,
             publisher: session.identity.clientID,
-            source: publish.retain ? session.identity : nil
+            source: publish.retain ? session.source : nil
         )
         if releasesLater {
             holdInbound(message, publish.packetID, on: connection, of: session, effects: &effects)
@@ -291,6 +297,9 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) -> Outcome {
+        if message.topic.isSystem {
+            return distributeSystem(message, from: sender, answer: answer, now: now, effects: &effects)
+        }
         let list = table.routes(for: message.topic, sessions: sessions)
         let isGuaranteed = message.qos != .atMostOnce
         let wantsJournal =
@@ -349,7 +358,7 @@ extension BrokerCore {
         return isMatched ? .success : .noMatchingSubscribers
     }
 
-    private func give(_ answer: PublishAnswer, _ list: RouteList, _ effects: inout Effects) {
+    func give(_ answer: PublishAnswer, _ list: RouteList, _ effects: inout Effects) {
         switch answer {
         case .publish(let connection, let qos, let packetID):
             let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
@@ -400,11 +409,12 @@ extension BrokerCore {
             )
         }
         for group in list.groups {
-            guard let route = group.next() else { continue }
+            guard let route = choose(from: group, for: message.topic, message.qos) else { continue }
             give(
                 message,
                 reference,
                 to: route,
+                share: group,
                 deferred: deferred,
                 now: now,
                 recipients: &recipients,
@@ -434,11 +444,16 @@ extension BrokerCore {
     /// Sets or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5], [MQTT-3.3.1-6].
     func keep(_ message: Message) {
         if message.payload.readableBytes == 0 {
-            _ = retained.set(message.topic, nil)
+            setRetained(message.topic, nil)
         } else if retained.count < configuration.retainedMessagesMax || retained[message.topic] != nil {
-            _ = retained.set(message.topic, message)
+            setRetained(message.topic, message)
         } else {
             counters.drop(.queueFull)
         }
+    }
+    /// Sets a topic's retained message, or removes it, and keeps count of the bytes.
+    func setRetained(_ topic: TopicName, _ message: Message?) {
+        if let old = retained.set(topic, message) { retainedBytes -= old.storedBytes }
+        if let message { retainedBytes += message.storedBytes }
     }
 }

@@ -10,6 +10,7 @@ extension BrokerCore {
         _ qos: QoS,
         _ retain: Bool,
         _ subscriptionIDs: [UInt32],
+        share: SharedGroup? = nil,
         toQueueOf session: Session,
         _ effects: inout Effects
     ) -> Bool {
@@ -39,7 +40,8 @@ extension BrokerCore {
                 qos: qos,
                 retain: retain,
                 byteCount: UInt32(clamping: bytes),
-                subscriptionIDs: subscriptionIDs
+                subscriptionIDs: subscriptionIDs,
+                share: share
             )
         )
         session.queuedBytes &+= bytes
@@ -70,7 +72,7 @@ extension BrokerCore {
                 drop(next, of: session, .expired, &effects)
                 continue
             }
-            guard mayReceive(session, message.topic) else {
+            guard mayReceiveQueued(session, message.topic) else {
                 if let reference = next.reference, session.isPersistent {
                     note(.dropped(session: session.number, reference: reference), &effects)
                 }
@@ -78,6 +80,7 @@ extension BrokerCore {
             }
             sendQueued(next, message, on: connection, of: session, now: now, effects: &effects)
         }
+        if session.queue.isEmpty && session.inflight.count == 0 { session.revokedFilters = [] }
     }
 
     private func sendQueued(
@@ -116,6 +119,7 @@ extension BrokerCore {
             qos: queued.qos,
             retain: queued.retain,
             subscriptionIDs: queued.subscriptionIDs,
+            share: queued.share,
             state: waits ? .awaitingCommit : .sent
         )
         if isDurable, let reference = queued.reference {

@@ -86,7 +86,7 @@ extension BrokerCore {
             sessionsByNumber[number]?.detached = BrokerTime(monotonicNanoseconds: 0, wallMilliseconds: wall)
         case .sessionClosed(let number):
             guard let session = sessionsByNumber[number] else { return }
-            for filter in session.subscriptions.keys { table.remove(filter, subscriber: session.index) }
+            for filter in session.subscriptions.keys { table.remove(filter, session) }
             forget(session)
         case .subscribed(let number, let stored):
             guard let session = sessionsByNumber[number],
@@ -98,13 +98,13 @@ extension BrokerCore {
                 sharedFilter: filter.isShared ? filter : nil
             )
             session.subscriptions[filter] = subscription
-            table.insert(filter, subscriber: session.index, subscription)
+            table.insert(filter, session, subscription)
         case .unsubscribed(let number, let text):
             guard let session = sessionsByNumber[number],
                 let filter = try? TopicFilter(text, maxLevels: TopicLimits.levelsMax)
             else { return }
             session.subscriptions[filter] = nil
-            table.remove(filter, subscriber: session.index)
+            table.remove(filter, session)
         case .sent(let number, let reference, let packetID, let qos):
             guard let session = sessionsByNumber[number] else { return }
             let queued = session.takeQueued(reference)
@@ -117,7 +117,8 @@ extension BrokerCore {
                     state: .sent,
                     message: queued?.message,
                     reference: reference,
-                    subscriptionIDs: queued?.subscriptionIDs ?? []
+                    subscriptionIDs: queued?.subscriptionIDs ?? [],
+                    share: queued?.share
                 )
             )
         case .received(let number, let packetID):
@@ -134,7 +135,7 @@ extension BrokerCore {
         case .handler(let name, let position, let key, let state, _):
             remember(name, position, key, state.map(ByteBufferCopy.of))
         case .queued(let number, let stored):
-            sessionsByNumber[number]?.restore(stored)
+            sessionsByNumber[number]?.restore(stored, share: group(stored.share))
         case .inflight(let number, let stored):
             sessionsByNumber[number]?.inflight.restore(
                 InflightTable.Entry(
@@ -144,7 +145,8 @@ extension BrokerCore {
                     state: stored.isReceived ? .releasing : .sent,
                     message: nil,
                     reference: stored.reference,
-                    subscriptionIDs: stored.subscriptionIDs
+                    subscriptionIDs: stored.subscriptionIDs,
+                    share: group(stored.share)
                 )
             )
         case .pending(let number, let packetID):
@@ -190,8 +192,10 @@ extension BrokerCore {
                         qos: recipient.qos,
                         retain: recipient.retain,
                         byteCount: bytes,
-                        subscriptionIDs: recipient.subscriptionIDs
-                    )
+                        subscriptionIDs: recipient.subscriptionIDs,
+                        share: recipient.share
+                    ),
+                    share: group(recipient.share)
                 )
             } else {
                 session.inflight.restore(
@@ -202,11 +206,18 @@ extension BrokerCore {
                         state: .sent,
                         message: nil,
                         reference: reference,
-                        subscriptionIDs: recipient.subscriptionIDs
+                        subscriptionIDs: recipient.subscriptionIDs,
+                        share: group(recipient.share)
                     )
                 )
             }
         }
+    }
+
+    /// The shared subscription that a record names.
+    private func group(_ filter: String?) -> SharedGroup? {
+        guard let filter, let parsed = try? TopicFilter(filter, maxLevels: TopicLimits.levelsMax) else { return nil }
+        return table.group(parsed)
     }
 
     private func open(_ stored: StoredSession) {
@@ -248,7 +259,8 @@ extension Session {
         queuedResidentBytes &+= message.byteCount
     }
 
-    func restore(_ stored: StoredQueued) {
+    func restore(_ stored: StoredQueued, share: SharedGroup?) {
+        noteOrder(stored.reference)
         queue.append(
             Queued(
                 message: nil,
@@ -256,7 +268,8 @@ extension Session {
                 qos: stored.qos,
                 retain: stored.retain,
                 byteCount: stored.byteCount,
-                subscriptionIDs: stored.subscriptionIDs
+                subscriptionIDs: stored.subscriptionIDs,
+                share: share
             )
         )
         queuedBytes &+= Int(stored.byteCount)

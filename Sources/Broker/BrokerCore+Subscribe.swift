@@ -25,6 +25,16 @@ extension BrokerCore {
                 try check(filter, session)
             } catch {
                 reasons.append(error.reason)
+                if error.reason == .notAuthorized {
+                    auditDenial(
+                        .subscribeDenied,
+                        connection,
+                        session,
+                        subject: request.filter,
+                        now: now,
+                        effects: &effects
+                    )
+                }
                 continue
             }
             var options = request.options
@@ -54,7 +64,7 @@ extension BrokerCore {
                     noted.append(HeldSuback.Noted(index: reasons.count, filter: filter, previous: previous))
                 }
                 session.subscriptions[filter] = subscription
-                table.insert(filter, subscriber: session.index, subscription)
+                table.insert(filter, session, subscription)
             }
             reasons.append(ReasonCode(rawValue: options.qos.rawValue))
             let handling = request.options.retainHandling
@@ -108,7 +118,7 @@ extension BrokerCore {
     }
 
     private func check(_ filter: TopicFilter, _ session: Session) throws(MQTTError) {
-        guard session.isUnrestricted || authorizer.maySubscribe(session.identity, filter: filter) else {
+        guard maySubscribe(session, filter) else {
             throw MQTTError(.notAuthorized, "section 3.9.3", "the filter is not allowed")
         }
         guard
@@ -122,14 +132,23 @@ extension BrokerCore {
         for item in noted.reversed() {
             session.subscriptions[item.filter] = item.previous
             if let previous = item.previous {
-                table.insert(item.filter, subscriber: session.index, previous)
+                table.insert(item.filter, session, previous)
             } else {
-                table.remove(item.filter, subscriber: session.index)
+                table.remove(item.filter, session)
             }
         }
     }
 
+    /// Whether the client that published a retained message may still do so (`check_retain_source`).
+    private func maySourceStillPublish(_ message: Message, _ known: inout [MessageSource: any ClientRights]) -> Bool {
+        guard configuration.checksRetainSource, let source = message.source else { return true }
+        let rights = known[source] ?? authorizer.rights(of: source.identity, listener: source.listener)
+        known[source] = rights
+        return rights.allowsEverything || rights.mayPublish(message.topic)
+    }
+
     func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
+        var sources: [MessageSource: any ClientRights] = [:]
         for item in wanted {
             var found: [Message] = []
             retained.forEachMatch(item.filter) { _, message in
@@ -137,23 +156,22 @@ extension BrokerCore {
                 let isOwn = message.origin == .client && message.publisher == session.identity.clientID
                 if !item.noLocal || !isOwn { found.append(message) }
             }
+            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
             let identifiers = item.identifier == 0 ? [] : [item.identifier]
             for message in found {
                 guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    _ = retained.set(message.topic, nil)
+                    setRetained(message.topic, nil)
                     counters.drop(.expired)
                     continue
                 }
-                if configuration.checksRetainSource, let source = message.source,
-                    !authorizer.mayPublish(source, topic: message.topic)
-                {
+                guard maySourceStillPublish(message, &sources) else {
                     counters.drop(.notAuthorized)
                     continue
                 }
                 let qos = outgoingQoS(message, item.qos)
                 if qos == .atMostOnce {
                     push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable {
+                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
                     enqueueCopy(message, qos, identifiers, to: session, &effects)
                 } else {
                     enqueue(
@@ -219,11 +237,18 @@ extension BrokerCore {
                 reasons.append(.topicFilterInvalid)
                 continue
             }
+            guard mayUnsubscribe(session, filter) else {
+                reasons.append(.notAuthorized)
+                continue
+            }
             guard session.subscriptions.removeValue(forKey: filter) != nil else {
                 reasons.append(.noSubscriptionExisted)
                 continue
             }
-            table.remove(filter, subscriber: session.index)
+            table.remove(filter, session)
+            if filter.isShared {
+                handOver(session, onlyOf: filter, withUnacknowledged: false, now: now, effects: &effects)
+            }
             reasons.append(.success)
             if session.isPersistent {
                 sequence = note(.unsubscribed(session: session.number, filter: filter.string), &effects)

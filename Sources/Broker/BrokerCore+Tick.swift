@@ -17,6 +17,7 @@ extension BrokerCore {
                     close(connection, CloseReason(.maximumConnectTime, "no CONNECT in time"), effects: &effects)
                 }
             case .connected:
+                if connection.exchange != nil { endLateExchange(of: connection, now: now, effects: &effects) }
                 let limit = connection.silenceNanosecondsMax
                 if limit > 0 && nanoseconds > connection.lastReceivedNanoseconds &+ limit {
                     counters.keepAliveTimeouts &+= 1
@@ -26,6 +27,8 @@ extension BrokerCore {
                         effects: &effects
                     )
                     detach(connection, now: now, effects: &effects)
+                } else if nanoseconds >= connection.expiresNanoseconds {
+                    endExpired(connection, now: now, effects: &effects)
                 }
             case .closing: break
             }
@@ -47,6 +50,7 @@ extension BrokerCore {
             let limit = UInt64(session.expirySeconds) &* 1_000_000_000
             let away = now.monotonicNanoseconds &- detached.monotonicNanoseconds &+ session.awayBeforeNanoseconds
             if away > limit {
+                counters.sessionsExpired &+= 1
                 end(session, now: now, effects: &effects)
             }
         }

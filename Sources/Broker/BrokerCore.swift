@@ -20,11 +20,18 @@ public final class BrokerCore {
     var freeSessionIndices: [UInt32] = []
     var sessionsByIdentity: [Identity: Session] = [:]
     var sessionsByNumber: [UInt32: Session] = [:]
+    /// The sessions of a client identifier, under the identity without a user name. More than one only where client
+    /// identifiers are separate.
+    var sessionsByClientID: [Identity: [Session]] = [:]
     var nextSessionNumber: UInt32 = 1
     var nextAssignedClientID: UInt64 = 1
 
     var table: RouteTable
     var retained = RetainedIndex<Message>()
+    /// Bytes of its topics and payloads.
+    var retainedBytes = 0
+    /// `$SYS`.
+    var system: SystemTree
     var durableReaders: UInt32 = 0
     var handlers: [String: RecoveredHandler] = [:]
     /// By session number.
@@ -52,6 +59,12 @@ public final class BrokerCore {
 
     var counters = BrokerStatistics()
 
+    /// Grows with each change of the rules; what a session knows of its rights under another one does not count.
+    var accessGeneration: UInt64 = 1
+    /// What is left to look at after a change.
+    var accessSweep: AccessSweep?
+    var refusals = AuditGate()
+
     /// Makes an empty core.
     ///
     /// - Parameters:
@@ -62,16 +75,14 @@ public final class BrokerCore {
         self.authorizer = authorizer
         self.table = RouteTable(rememberedMax: configuration.routeCacheEntriesMax)
         self.journalAvailable = configuration.isDurable
+        self.system = SystemTree(configuration)
     }
 
     /// Registers a reader of the journal (a handler, a bridge): messages that match are journalled whatever their QoS.
     public func addDurableReader(name: String, filters: [TopicFilter]) {
         guard configuration.isDurable else { return }
-        let subscriber = RouteTable.durableReaderBit | durableReaders
+        for filter in filters { table.insertReader(durableReaders, filter) }
         durableReaders &+= 1
-        for filter in filters {
-            table.insert(filter, subscriber: subscriber, Subscription(options: .init(), identifier: 0))
-        }
     }
 
     /// What the journal says of each handler.
@@ -82,6 +93,7 @@ public final class BrokerCore {
         var now = counters
         now.sessions = sessionsByIdentity.count
         now.retainedMessages = retained.count
+        now.retainedBytes = retainedBytes
         now.clientsConnected = 0
         now.subscriptions = 0
         for session in sessions {
@@ -89,6 +101,7 @@ public final class BrokerCore {
             if session.connection != nil { now.clientsConnected += 1 }
             now.subscriptions += session.subscriptions.count
             now.queuedMessages += session.queue.count
+            now.queuedBytes += session.queuedBytes
             now.inflightMessages += session.inflight.count
         }
         return now
@@ -111,6 +124,7 @@ public final class BrokerCore {
     /// A whole packet has come.
     public func received(_ id: ConnectionID, _ packet: Packet, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id) else { return }
+        counters.packetsReceived &+= 1
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch connection.state {
         case .connected: handle(packet, from: connection, now: now, effects: &effects)
@@ -122,6 +136,10 @@ public final class BrokerCore {
             }
             handle(connect, on: connection, effects: &effects)
         case .authenticating:
+            guard connection.authenticationMethod == nil else {
+                receivedDuringExchange(packet, on: connection, now: now, effects: &effects)
+                return
+            }
             guard connection.early.count < configuration.packetsBeforeConnackMax else {
                 close(connection, CloseReason(.quotaExceeded, "too many packets before CONNACK"), effects: &effects)
                 return
@@ -135,6 +153,9 @@ public final class BrokerCore {
     public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id), connection.state != .closing else { return }
         counters.protocolErrors &+= 1
+        if connection.session == nil {
+            auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
+        }
         if connection.state == .awaitingConnect, let answer = error.connackReason {
             // [MQTT-3.1.2-2], section 3.1.4: some mistakes of CONNECT are answered, the others end the connection.
             effects.list.append(.send(id, .connack(Connack(reason: answer))))
@@ -167,6 +188,7 @@ public final class BrokerCore {
     /// Ends a batch of events. Call it before the effects are performed.
     public func endTurn(now: BrokerTime, effects: inout Effects) {
         if !overflowed.isEmpty { disconnectOverflowed(now: now, effects: &effects) }
+        if accessSweep != nil { continueAccessSweep(now: now, effects: &effects) }
         closeBookkeeping(&effects)
     }
 
@@ -207,6 +229,7 @@ public final class BrokerCore {
         }
         connection.state = .closing
         connection.early = []
+        connection.closeReason = reason
         effects.list.append(.close(connection.id, reason))
     }
 
@@ -224,9 +247,7 @@ public final class BrokerCore {
         case .connect:
             let error = MQTTError(.protocolError, "MQTT-3.1.0-2", "a second CONNECT came")
             violated(connection.id, error: error, now: now, effects: &effects)
-        case .auth:
-            let error = MQTTError(.protocolError, "MQTT-4.12.0-6", "AUTH came, but CONNECT named no method")
-            violated(connection.id, error: error, now: now, effects: &effects)
+        case .auth(let auth): handle(auth, from: connection, now: now, effects: &effects)
         case .connack, .suback, .unsuback, .pingresp:
             let error = MQTTError(.protocolError, "section 2.1.2", "a packet came that only a server may send")
             violated(connection.id, error: error, now: now, effects: &effects)

@@ -91,7 +91,8 @@ struct SessionSnapshot: Sendable {
             qos: entry.qos,
             retain: entry.retain,
             isReceived: entry.state == .received || entry.state == .releasing,
-            subscriptionIDs: entry.subscriptionIDs
+            subscriptionIDs: entry.subscriptionIDs,
+            share: entry.share?.filter.string
         )
         JournalRecord.write(.inflight(session: number, inflight), to: &writer)
     }
@@ -107,7 +108,8 @@ struct SessionSnapshot: Sendable {
             qos: entry.qos,
             retain: entry.retain,
             byteCount: entry.byteCount,
-            subscriptionIDs: entry.subscriptionIDs
+            subscriptionIDs: entry.subscriptionIDs,
+            share: entry.share?.filter.string
         )
         JournalRecord.write(.queued(session: stored.session, queued), to: &writer)
     }

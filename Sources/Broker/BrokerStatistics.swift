@@ -11,12 +11,18 @@ public struct BrokerStatistics: Sendable, Hashable {
         case lost
     }
 
+    /// Control packets of any type that clients sent.
+    public var packetsReceived: UInt64 = 0
+    /// CONNECT packets that clients sent.
+    public var connectsReceived: UInt64 = 0
     /// PUBLISH packets taken from clients.
     public var messagesReceived: UInt64 = 0
     /// PUBLISH packets handed out to clients.
     public var messagesSent: UInt64 = 0
     /// Payload bytes taken from clients.
     public var payloadBytesReceived: UInt64 = 0
+    /// Payload bytes handed out to clients.
+    public var payloadBytesSent: UInt64 = 0
     /// Messages appended to the journal.
     public var messagesJournaled: UInt64 = 0
     /// CONNECT packets that were accepted.
@@ -29,6 +35,8 @@ public struct BrokerStatistics: Sendable, Hashable {
     public var keepAliveTimeouts: UInt64 = 0
     /// Sessions taken over by a new connection.
     public var takeovers: UInt64 = 0
+    /// Sessions that ended because nobody came back in time.
+    public var sessionsExpired: UInt64 = 0
     /// Handler commits taken.
     public var handlerCommits: UInt64 = 0
     /// Messages that were dropped, by reason, in the order of ``DropReason/allCases``.
@@ -42,8 +50,12 @@ public struct BrokerStatistics: Sendable, Hashable {
     public var subscriptions: Int = 0
     /// Retained messages.
     public var retainedMessages: Int = 0
+    /// Bytes of their topics and payloads.
+    public var retainedBytes: Int = 0
     /// Messages queued for sessions.
     public var queuedMessages: Int = 0
+    /// Bytes of these, once for each session.
+    public var queuedBytes: Int = 0
     /// Messages in flight to clients.
     public var inflightMessages: Int = 0
 

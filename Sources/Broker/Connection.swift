@@ -5,7 +5,7 @@ final class Connection {
     enum State {
         /// Nothing but CONNECT may come.
         case awaitingConnect
-        /// The driver is asking who it is.
+        /// The driver is asking who it is, or the client was asked by AUTH.
         case authenticating
         case connected
         /// It is being closed: whatever still comes is thrown away.
@@ -22,6 +22,10 @@ final class Connection {
     /// Packets that came between CONNECT and CONNACK [MQTT-3.1.4-5].
     var early: [Packet] = []
     var assignedClientID = false
+    /// The method that CONNECT named; no other may follow [MQTT-4.12.0-5].
+    var authenticationMethod: String?
+    /// The exchange that goes on, before CONNACK or again.
+    var exchange: AuthenticationExchange?
 
     var isV5 = false
     /// Whether it said that it is a bridge of Mosquitto's kind, 3.x only (`try_private`).
@@ -39,7 +43,16 @@ final class Connection {
     var clientPacketBytesMax = UInt32.max
     var wantsProblemInformation = true
     var aliases: [UInt16: TopicName] = [:]
+    /// Aliases that the client knows, and how many it takes; 0 if none [MQTT-3.1.2-27].
+    private var aliasesGiven: [TopicName: UInt16] = [:]
+    var aliasesGivenMax: UInt16 = 0
     var will: Will?
+    /// When what it authenticated with ends; `.max` for never.
+    var expiresNanoseconds = UInt64.max
+    /// Why it was closed, once it is.
+    var closeReason: CloseReason?
+    /// What the audit log has been told of its denials.
+    var denials = AuditGate()
 
     init(id: ConnectionID, info: ConnectionInfo, grants: Grants, now: BrokerTime) {
         self.id = id
@@ -47,5 +60,15 @@ final class Connection {
         self.grants = grants
         self.openedNanoseconds = now.monotonicNanoseconds
         self.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+
+    /// The alias that a PUBLISH of this topic carries, and whether the client knows it. The first topics of a
+    /// connection are given one, and keep it; 0 for the others.
+    func aliasGiven(for topic: TopicName) -> (alias: UInt16, isKnown: Bool) {
+        if let alias = aliasesGiven[topic] { return (alias, true) }
+        guard aliasesGiven.count < Int(aliasesGivenMax) else { return (0, false) }
+        let alias = UInt16(aliasesGiven.count + 1)
+        aliasesGiven[topic.copied()] = alias
+        return (alias, false)
     }
 }

@@ -11,17 +11,21 @@ public struct Delivery: Sendable {
     let isV5: Bool
     let retain: Bool
     let duplicate: Bool
+    /// The topic's alias at this client (MQTT 5.0 section 3.3.2.3.4); 0 for none.
+    let topicAlias: UInt16
     /// Seconds of life left; 0 if the message has no expiry.
     let expirySecondsLeft: UInt32
     /// Bytes of the listener's mount point, which the client does not see of the topic.
-    var mountBytes = 0
+    let mountBytes: Int
+    /// Whether the client knows the alias, so that the topic need not go along.
+    let omitsTopic: Bool
 
     /// About the size on the wire.
     public var byteCount: Int { message.byteCount }
 
     /// Appends the encoded PUBLISH. Total: it cannot fail.
     public func write(to buffer: inout ByteBuffer) {
-        if mountBytes > 0 || isV5 && (!subscriptionIDs.isEmpty || message.expires) {
+        if mountBytes > 0 || isV5 && (!subscriptionIDs.isEmpty || message.expires || topicAlias != 0) {
             writeOwn(to: &buffer)
             return
         }
@@ -64,14 +68,16 @@ public struct Delivery: Sendable {
         }
     }
 
-    /// Topic below the mount point, remaining life and subscription identifiers differ from receiver to receiver
-    /// [MQTT-3.3.2-6], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said, life.
+    /// Topic below the mount point, remaining life, alias and subscription identifiers differ from receiver to receiver
+    /// [MQTT-3.3.2-6], [MQTT-3.3.2-7], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said, life.
     private func writeOwn(to buffer: inout ByteBuffer) {
         var topic = message.topic
-        topic.bytes.moveReaderIndex(forwardBy: mountBytes)
+        if mountBytes > 0 { topic.bytes.moveReaderIndex(forwardBy: mountBytes) }
+        if omitsTopic { topic = "" }
         var values: [Property] = []
         if isV5 {
             for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
+            if topicAlias != 0 { values.append(.topicAlias(topicAlias)) }
             for property in message.properties.values {
                 if case .messageExpiryInterval = property { continue }
                 values.append(property)

@@ -29,7 +29,7 @@ public enum Effect: Sendable {
     /// Close the connection once what was sent before is flushed; a DISCONNECT was sent before where the version has
     /// it.
     indirect case close(ConnectionID, CloseReason)
-    /// Ask whether the client may enter, then call ``BrokerCore/authenticated(_:result:now:effects:)``.
+    /// Ask whether the client may enter or stay, then call ``BrokerCore/authenticated(_:result:now:effects:)``.
     indirect case authenticate(ConnectionID, AuthenticationRequest)
     /// Read these journal records, then call ``BrokerCore/loaded(session:messages:now:effects:)``.
     case load(session: UInt32, records: [UInt64])

@@ -27,6 +27,8 @@ struct InflightTable {
         /// Where it stands in the journal; nil if it is not journalled.
         let reference: MessageReference?
         let subscriptionIDs: [UInt32]
+        /// The shared subscription that it came by.
+        var share: SharedGroup?
         /// Grows with each exchange: the order of redelivery [MQTT-4.6.0-1].
         fileprivate(set) var order: UInt64 = 0
         /// The payload's, for the sum.
@@ -75,6 +77,7 @@ struct InflightTable {
         qos: QoS,
         retain: Bool,
         subscriptionIDs: [UInt32],
+        share: SharedGroup? = nil,
         state: State
     ) -> UInt16 {
         if count * 2 >= slots.count { reserve(count + 1) }
@@ -90,7 +93,8 @@ struct InflightTable {
                 state: state,
                 message: message,
                 reference: reference,
-                subscriptionIDs: subscriptionIDs
+                subscriptionIDs: subscriptionIDs,
+                share: share
             )
         )
         return packetID

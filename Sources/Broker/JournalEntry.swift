@@ -25,7 +25,7 @@ enum JournalEntry {
     case released(session: UInt32, packetID: UInt16)
     /// A handler's position and, where it changed, the state of a key.
     case handler(name: String, position: MessageReference, key: String, state: ByteBuffer?, decision: ByteBuffer?)
-    /// Checkpoints only: a queued message by reference.
+    /// A queued message by reference: in checkpoints, and where it was handed over from another session.
     case queued(session: UInt32, StoredQueued)
     /// Checkpoints only: an outbound exchange.
     case inflight(session: UInt32, StoredInflight)
@@ -52,6 +52,8 @@ struct StoredMessage {
         /// Not 0 if the message went in flight at once.
         var packetID: UInt16
         var subscriptionIDs: [UInt32]
+        /// The filter of the shared subscription that it came by.
+        var share: String?
     }
 
     var topic: TopicName
@@ -63,7 +65,7 @@ struct StoredMessage {
     var origin: MessageOrigin
     var publisher: String
     /// Who published a retained message of a client.
-    var source: Identity? = nil
+    var source: MessageSource? = nil
     /// The publisher's session, if it is persistent and the message has QoS 2; otherwise 0.
     var publisherSession: UInt32
     /// The inbound packet identifier that goes with it.
@@ -90,6 +92,8 @@ struct StoredQueued {
     var retain: Bool
     var byteCount: UInt32
     var subscriptionIDs: [UInt32]
+    /// The filter of the shared subscription that it came by.
+    var share: String?
 }
 
 struct StoredCopy {
@@ -113,4 +117,6 @@ struct StoredInflight {
     /// Whether PUBREC has come.
     var isReceived: Bool
     var subscriptionIDs: [UInt32]
+    /// The filter of the shared subscription that it came by.
+    var share: String?
 }

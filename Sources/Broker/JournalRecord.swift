@@ -116,16 +116,19 @@ extension JournalRecord {
             writer.byte(Tag.queued.rawValue)
             writer.varint(UInt64(session))
             writer.reference(queued.reference)
-            writer.byte(queued.qos.rawValue | (queued.retain ? 4 : 0))
+            writer.byte(queued.qos.rawValue | (queued.retain ? 4 : 0) | shareFlag(queued.share))
             writer.varint(UInt64(queued.byteCount))
             write(queued.subscriptionIDs, to: &writer)
+            if let share = queued.share { writer.string(share) }
         case .inflight(let session, let inflight):
             writer.byte(Tag.inflight.rawValue)
             writer.varint(UInt64(session))
             writer.varint(UInt64(inflight.packetID))
             writer.reference(inflight.reference)
-            writer.byte(inflight.qos.rawValue | (inflight.retain ? 4 : 0) | (inflight.isReceived ? 8 : 0))
+            let flags = inflight.qos.rawValue | (inflight.retain ? 4 : 0) | (inflight.isReceived ? 8 : 0)
+            writer.byte(flags | shareFlag(inflight.share))
             write(inflight.subscriptionIDs, to: &writer)
+            if let share = inflight.share { writer.string(share) }
         case .nextSession(let number):
             writer.byte(Tag.nextSession.rawValue)
             writer.varint(UInt64(number))
@@ -165,8 +168,9 @@ extension JournalRecord {
         writer.string(message.publisher)
         if let source = message.source {
             // Its client identifier is the publisher.
-            writer.byte(source.username == nil ? 0 : 1)
-            if let username = source.username { writer.string(username) }
+            writer.byte((source.identity.username == nil ? 0 : 1) | (source.listener == nil ? 0 : 2))
+            if let username = source.identity.username { writer.string(username) }
+            if let listener = source.listener { writer.string(listener) }
         }
         writer.varint(UInt64(message.publisherSession))
         writer.varint(UInt64(message.publisherPacketID))
@@ -176,9 +180,10 @@ extension JournalRecord {
         writer.varint(message.recipients.count)
         for recipient in message.recipients {
             writer.varint(UInt64(recipient.session))
-            writer.byte(recipient.qos.rawValue | (recipient.retain ? 4 : 0))
+            writer.byte(recipient.qos.rawValue | (recipient.retain ? 4 : 0) | shareFlag(recipient.share))
             writer.varint(UInt64(recipient.packetID))
             write(recipient.subscriptionIDs, to: &writer)
+            if let share = recipient.share { writer.string(share) }
         }
     }
 
@@ -186,6 +191,15 @@ extension JournalRecord {
         writer.byte(tag.rawValue)
         writer.varint(UInt64(session))
         writer.varint(UInt64(packetID))
+    }
+
+    /// The flag of a message that came by a shared subscription: its filter follows.
+    private static let sharedBit: UInt8 = 16
+
+    private static func shareFlag(_ share: String?) -> UInt8 { share == nil ? 0 : sharedBit }
+
+    private static func share(_ flags: UInt8, _ reader: inout RecordReader) throws(BrokerRecoveryError) -> String? {
+        flags & sharedBit == 0 ? nil : try reader.string()
     }
 
     private static func write(_ identifiers: [UInt32], to writer: inout RecordWriter) {
@@ -262,7 +276,8 @@ extension JournalRecord {
                     qos: try qos(flags, reader),
                     retain: flags & 4 != 0,
                     byteCount: try reader.uint32(),
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(flags, &reader)
                 )
             )
         case .inflight:
@@ -278,7 +293,8 @@ extension JournalRecord {
                     qos: try qos(flags, reader),
                     retain: flags & 4 != 0,
                     isReceived: flags & 8 != 0,
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(flags, &reader)
                 )
             )
         case .nextSession: return .nextSession(try reader.uint32())
@@ -313,10 +329,12 @@ extension JournalRecord {
         let qos = try qos(flags, reader)
         let received = try reader.int64()
         let publisher = try reader.string()
-        var source: Identity?
+        var source: MessageSource?
         if flags & hasSource != 0 {
-            let username: String? = try reader.byte() == 0 ? nil : try reader.string()
-            source = Identity(username: username, clientID: publisher)
+            let known = try reader.byte()
+            let username: String? = known & 1 == 0 ? nil : try reader.string()
+            let listener: String? = known & 2 == 0 ? nil : try reader.string()
+            source = MessageSource(identity: Identity(username: username, clientID: publisher), listener: listener)
         }
         let publisherSession = try reader.uint32()
         let publisherPacketID = try reader.uint16()
@@ -334,7 +352,8 @@ extension JournalRecord {
                     qos: try self.qos(recipientFlags, reader),
                     retain: recipientFlags & 4 != 0,
                     packetID: try reader.uint16(),
-                    subscriptionIDs: try identifiers(&reader)
+                    subscriptionIDs: try identifiers(&reader),
+                    share: try share(recipientFlags, &reader)
                 )
             )
         }

@@ -1,6 +1,12 @@
 import MQTT
 import NIOCore
 
+/// The client that published a message, and where it came in.
+struct MessageSource: Hashable, Sendable {
+    let identity: Identity
+    let listener: String?
+}
+
 /// A message on its way through the core, shared by all its receivers.
 ///
 /// What it says never changes. It also remembers its encodings, one for each layout, so that a fan-out encodes once.
@@ -19,7 +25,7 @@ final class Message: @unchecked Sendable {
     let origin: MessageOrigin
     let publisher: String
     /// Who published it, where that is asked again when it is given out: retained messages of clients.
-    let source: Identity?
+    let source: MessageSource?
 
     private var encodings: (v3QoS0: ByteBuffer?, v3: ByteBuffer?, v5QoS0: ByteBuffer?, v5: ByteBuffer?)
 
@@ -33,7 +39,7 @@ final class Message: @unchecked Sendable {
         expiresNanoseconds: UInt64,
         origin: MessageOrigin,
         publisher: String,
-        source: Identity? = nil
+        source: MessageSource? = nil
     ) {
         self.topic = topic
         self.payload = payload

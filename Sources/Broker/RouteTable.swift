@@ -9,47 +9,25 @@ struct Route {
     var noLocal: Bool
     var retainAsPublished: Bool
     var subscriptionIDs: [UInt32]
+
+    init(_ session: Session, _ subscription: Subscription) {
+        self.session = session
+        qos = subscription.options.qos
+        noLocal = subscription.options.noLocal
+        retainAsPublished = subscription.options.retainAsPublished
+        subscriptionIDs = subscription.identifier == 0 ? [] : [subscription.identifier]
+    }
 }
 
 /// Everyone that messages of one topic go to.
 final class RouteList {
     var routes: ContiguousArray<Route> = []
-    /// The members of each shared subscription that matches; one of them is given a message.
-    var groups: [SharedRoute] = []
+    /// The shared subscriptions that match; one member of each is given a message.
+    var groups: [SharedGroup] = []
     /// Whether a handler or bridge reads the topic in the journal.
     var hasDurableReader = false
     /// Whether one of the sessions is persistent with QoS 1 or 2.
     var hasPersistentSession = false
-}
-
-/// A shared subscription's members for one topic.
-final class SharedRoute {
-    let filter: TopicFilter
-    var members: ContiguousArray<Route> = []
-    private var turn = 0
-
-    init(filter: TopicFilter) { self.filter = filter }
-
-    /// The next member in turn that is connected and takes bytes; else the next one that keeps a session.
-    func next() -> Route? {
-        guard !members.isEmpty else { return nil }
-        for step in 0..<members.count {
-            let candidate = (turn + step) % members.count
-            let member = members[candidate]
-            if let connection = member.session.connection, connection.isWritable {
-                turn = (candidate + 1) % members.count
-                return member
-            }
-        }
-        for step in 0..<members.count {
-            let candidate = (turn + step) % members.count
-            if members[candidate].session.isPersistent {
-                turn = (candidate + 1) % members.count
-                return members[candidate]
-            }
-        }
-        return nil
-    }
 }
 
 /// The subscription tree with a memory of the routes of topics that were published lately.
@@ -60,6 +38,8 @@ struct RouteTable {
     static let durableReaderBit: UInt32 = 0x8000_0000
 
     private var tree = SubscriptionTree<UInt32, Subscription>()
+    /// By the whole filter, `$share/…` included.
+    private var groups: [TopicFilter: SharedGroup] = [:]
     private var remembered: [TopicName: RouteList] = [:]
     private let rememberedMax: Int
     /// Routes of all remembered lists, and how many there may be: many receivers leave room for few topics.
@@ -69,16 +49,37 @@ struct RouteTable {
     init(rememberedMax: Int) { self.rememberedMax = max(1, rememberedMax) }
 
     var count: Int { tree.count }
+    /// Shared subscriptions among them.
+    private(set) var sharedCount = 0
 
-    mutating func insert(_ filter: TopicFilter, subscriber: UInt32, _ subscription: Subscription) {
-        tree.insert(filter, subscriber: subscriber, value: subscription)
+    mutating func insertReader(_ reader: UInt32, _ filter: TopicFilter) {
+        let subscription = Subscription(options: .init(), identifier: 0)
+        tree.insert(filter, subscriber: Self.durableReaderBit | reader, value: subscription)
         forget()
     }
 
-    mutating func remove(_ filter: TopicFilter, subscriber: UInt32) {
-        _ = tree.remove(filter, subscriber: subscriber)
+    mutating func insert(_ filter: TopicFilter, _ session: Session, _ subscription: Subscription) {
+        let old = tree.insert(filter, subscriber: session.index, value: subscription)
+        if filter.isShared {
+            if old == nil { sharedCount += 1 }
+            let group = groups[filter] ?? SharedGroup(filter: filter)
+            group.insert(Route(session, subscription))
+            groups[filter] = group
+        }
         forget()
     }
+
+    mutating func remove(_ filter: TopicFilter, _ session: Session) {
+        if tree.remove(filter, subscriber: session.index) != nil && filter.isShared { sharedCount -= 1 }
+        if filter.isShared, let group = groups[filter] {
+            group.remove(session)
+            if group.members.isEmpty { groups[filter] = nil }
+        }
+        forget()
+    }
+
+    /// The shared subscription of this filter, if it has members.
+    func group(_ filter: TopicFilter) -> SharedGroup? { groups[filter] }
 
     /// Forgets remembered routes, as when a session becomes persistent.
     mutating func forget() {
@@ -89,7 +90,7 @@ struct RouteTable {
     mutating func routes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
         if let known = remembered[topic] { return known }
         let list = makeRoutes(for: topic, sessions: sessions)
-        let count = list.routes.count &+ list.groups.reduce(0) { $0 &+ $1.members.count }
+        let count = list.routes.count &+ list.groups.count
         if remembered.count >= rememberedMax || rememberedRoutes &+ count > Self.rememberedRoutesLimit { forget() }
         rememberedRoutes &+= count
         remembered[topic.copied()] = list
@@ -99,7 +100,6 @@ struct RouteTable {
     private func makeRoutes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
         let list = RouteList()
         var places: [UInt32: Int] = [:]
-        var groups: [TopicFilter: SharedRoute] = [:]
         tree.forEachMatch(topic) { subscriber, subscription in
             guard subscriber & Self.durableReaderBit == 0 else {
                 list.hasDurableReader = true
@@ -108,30 +108,23 @@ struct RouteTable {
             guard let session = sessions[Int(subscriber)] else { return }
             let options = subscription.options
             if session.isPersistent && options.qos != .atMostOnce { list.hasPersistentSession = true }
-            let identifiers = subscription.identifier == 0 ? [] : [subscription.identifier]
-            let route = Route(
-                session: session,
-                qos: options.qos,
-                noLocal: options.noLocal,
-                retainAsPublished: options.retainAsPublished,
-                subscriptionIDs: identifiers
-            )
+            let route = Route(session, subscription)
             if let filter = subscription.sharedFilter {
-                let group = groups[filter] ?? SharedRoute(filter: filter)
-                group.members.append(route)
-                groups[filter] = group
+                if let group = groups[filter], !list.groups.contains(where: { $0 === group }) {
+                    list.groups.append(group)
+                }
             } else if let place = places[subscriber] {
                 list.routes[place].qos = max(list.routes[place].qos, options.qos)
                 list.routes[place].noLocal = list.routes[place].noLocal && options.noLocal
                 list.routes[place].retainAsPublished =
                     list.routes[place].retainAsPublished || options.retainAsPublished
-                list.routes[place].subscriptionIDs += identifiers
+                list.routes[place].subscriptionIDs += route.subscriptionIDs
             } else {
                 places[subscriber] = list.routes.count
                 list.routes.append(route)
             }
         }
-        list.groups = groups.values.sorted { $0.filter.string < $1.filter.string }
+        if list.groups.count > 1 { list.groups.sort { $0.filter.string < $1.filter.string } }
         return list
     }
 }

@@ -9,7 +9,8 @@ final class Session {
     let number: UInt32
     /// Index into the core's table and the subscriber of the subscription tree; used again after the session's end.
     let index: UInt32
-    let identity: Identity
+    /// Who it belongs to. It changes only where client identifiers are shared.
+    var identity: Identity
     /// Seconds that it lives on without a connection; 0 ends it with the connection, 0xFFFFFFFF never.
     var expirySeconds: UInt32
 
@@ -42,8 +43,18 @@ final class Session {
     var awayBeforeNanoseconds: UInt64 = 0
     /// Its will as the journal holds it, if it outlives its connection.
     var storedWill: StoredWill?
+    /// Whether a message was put into the queue that is older than one before it, as one handed over may be.
+    var queueIsMixed = false
     /// Whether every question to the authorizer is known to be answered with yes.
     var isUnrestricted = false
+    /// What its client may do, resolved under `rightsGeneration`.
+    var rights: (any ClientRights)?
+    /// The core's generation of the rules that `rights` and `isUnrestricted` are of; 0 for none.
+    var rightsGeneration: UInt64 = 0
+    /// The listener that its client came in by the last time; nil if that was before a restart.
+    var listener: String?
+    /// Filters that were taken from it: what is still queued because of them is not delivered. Empty once the queue is.
+    var revokedFilters: [TopicFilter] = []
 
     init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
         self.number = number
@@ -52,6 +63,9 @@ final class Session {
         self.expirySeconds = expirySeconds
     }
 
+    /// What a retained message of its client remembers.
+    var source: MessageSource { MessageSource(identity: identity, listener: listener) }
+
     /// Whether it outlives its connection.
     var isPersistent: Bool { expirySeconds > 0 }
 
@@ -59,10 +73,10 @@ final class Session {
     var oldestNeededRecord: UInt64 {
         var oldest = UInt64.max
         for queued in queue {
-            // References grow along the queue, so the first one is the oldest.
+            // References grow along the queue, so the first one is the oldest, unless some were handed over.
             guard let reference = queued.reference, !reference.isCopy else { continue }
-            oldest = reference.record
-            break
+            oldest = min(oldest, reference.record)
+            if !queueIsMixed { break }
         }
         for entry in inflight.ordered() {
             if let reference = entry.reference, !reference.isCopy { oldest = min(oldest, reference.record) }
@@ -94,6 +108,8 @@ struct Queued {
     let retain: Bool
     let byteCount: UInt32
     let subscriptionIDs: [UInt32]
+    /// The shared subscription that it came by.
+    var share: SharedGroup?
 }
 
 /// A subscription as its session holds it and as the tree finds it.

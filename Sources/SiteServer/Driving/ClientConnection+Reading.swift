@@ -25,9 +25,9 @@ extension ClientConnection {
         decodeKept()
     }
 
-    /// Goes on with what was kept while CONNECT waited for its answer.
+    /// Goes on with what was kept while CONNECT, or an AUTH before CONNACK, waited for its answer.
     func resumeAfterConnect() {
-        guard phase == .connected else { return }
+        guard phase == .connected || phase == .awaitingConnect else { return }
         resumeReading(.connecting)
         decodeKept()
     }

@@ -37,6 +37,8 @@ extension ClientConnection {
             phase = .connected
             countPreConnect(0)
         }
+        // The client is asked: one more packet may come before CONNACK.
+        if case .auth = packet, phase == .connecting { phase = .awaitingConnect }
         gather()
         PacketEncoder.encode(packet, version: version, into: &outbound)
     }

@@ -16,9 +16,9 @@ final class ClientConnection: ChannelInboundHandler {
     enum Phase {
         /// Accepted; for TLS, the handshake is not done.
         case opening
-        /// The core knows it; CONNECT has not come.
+        /// The core knows it; CONNECT, or the AUTH that a challenge asks for, has not come.
         case awaitingConnect
-        /// CONNECT has come and is not answered. Nothing more is decoded until it is.
+        /// CONNECT or AUTH has come and is not answered. Nothing more is decoded until it is.
         case connecting
         /// CONNACK said yes.
         case connected

@@ -36,6 +36,9 @@ final class CoreDriver {
     var closeDeadlines: DeadlineQueue
     var peerLog: PeerLogGate
 
+    /// Control packets of any type handed to connections, for `$SYS`.
+    private(set) var packetsSent: UInt64 = 0
+
     var checkpoints: CheckpointSchedule
     /// Connections that are not read from until the journal has caught up.
     var pausedForJournal: ContiguousArray<ConnectionID> = []
@@ -139,6 +142,7 @@ final class CoreDriver {
     func perform(_ effects: inout Effects, now: BrokerTime) {
         while true {
             core.endTurn(now: now, effects: &effects)
+            packetsSent &+= UInt64(effects.list.count)
             for index in effects.list.indices { perform(effects.list[index], now: now) }
             effects.list.removeAll(keepingCapacity: true)
             if !effects.journal.isEmpty { append(&effects, now: now) }
@@ -158,6 +162,15 @@ final class CoreDriver {
         case .acknowledge(let id, let kind, packetID: let packetID, reason: let reason):
             table.connection(id)?.acknowledge(kind, packetID: packetID, reason: reason)
         case .send(let id, let packet): table.connection(id)?.send(packet)
+        default: performRare(effect, now: now)
+        }
+    }
+
+    /// What is not a packet, and comes once in the life of a connection.
+    private func performRare(_ effect: Effect, now: BrokerTime) {
+        packetsSent &-= 1
+        switch effect {
+        case .deliver, .acknowledge, .send: break
         case .close(let id, let reason): table.connection(id)?.finish(reason, now: now)
         case .authenticate(let id, let request): authenticate(id, request)
         case .load(session: let session, records: let records): load(session: session, records: records)
@@ -202,6 +215,8 @@ final class CoreDriver {
         let now = BrokerTime.now()
         while let id = handshakeDeadlines.popDue(now: now) { table.connection(id)?.handshakeIsDue(now: now) }
         while let id = closeDeadlines.popDue(now: now) { table.connection(id)?.closeIsDue() }
+        // Also while the journal is behind: it is then that somebody looks.
+        publishSystemTree(now)
         // A client whose bytes we leave in the socket is not silent.
         guard pausedForJournal.isEmpty, now.monotonicNanoseconds >= judgesSilenceAfter else { return }
         var effects = beginTurn()

@@ -20,10 +20,12 @@ struct InternalDoor: Authenticator {
     ) {
         guard request.info.listener == Self.listener else {
             others.authenticate(request) { result in
-                if case .accepted(let username?) = result, username.hasPrefix("$") {
+                switch result {
+                case .accepted(let username?) where username.hasPrefix("$"),
+                    .completed(let username?, _) where username.hasPrefix("$"),
+                    .expiring(let username?, _) where username.hasPrefix("$"):
                     completion(.refused(.notAuthorized))
-                } else {
-                    completion(result)
+                default: completion(result)
                 }
             }
             return
