@@ -125,47 +125,9 @@ extension BrokerCore {
         }
     }
 
-    func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
-        for item in wanted {
-            var found: [Message] = []
-            retained.forEachMatch(item.filter) { _, message in
-                // [MQTT-3.8.3-3]
-                let isOwn = message.origin == .client && message.publisher == session.identity.clientID
-                if !item.noLocal || !isOwn { found.append(message) }
-            }
-            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
-            let identifiers = item.identifier == 0 ? [] : [item.identifier]
-            for message in found {
-                guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    setRetained(message.topic, nil)
-                    counters.drop(.expired)
-                    continue
-                }
-                let qos = min(message.qos, item.qos)
-                if qos == .atMostOnce {
-                    push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
-                    enqueueCopy(message, qos, identifiers, to: session, &effects)
-                } else {
-                    enqueue(
-                        message,
-                        reference: nil,
-                        qos: qos,
-                        retain: true,
-                        identifiers,
-                        to: session,
-                        now: now,
-                        effects: &effects
-                    )
-                }
-            }
-        }
-        drain(session, now: now, effects: &effects)
-    }
-
     /// A retained message for a persistent session: its own record may be gone from the journal, so a copy is noted
     /// with the session. It is sent when the disk has it.
-    private func enqueueCopy(
+    func enqueueCopy(
         _ message: Message,
         _ qos: QoS,
         _ identifiers: [UInt32],
@@ -208,6 +170,7 @@ extension BrokerCore {
                 continue
             }
             table.remove(filter, session)
+            stopRetained(session, filter)
             if filter.isShared {
                 handOver(session, onlyOf: filter, withUnacknowledged: false, now: now, effects: &effects)
             }

@@ -19,6 +19,9 @@ final class Message: @unchecked Sendable {
     let origin: MessageOrigin
     let publisher: String
 
+    /// When it was retained, counted in retained messages; 0 for one that a restart found.
+    var keptOrder: UInt64 = 0
+
     private var encodings: (v3QoS0: ByteBuffer?, v3: ByteBuffer?, v5QoS0: ByteBuffer?, v5: ByteBuffer?)
 
     init(
