@@ -45,8 +45,12 @@ enum TLSContextFactory {
         do {
             return ListenerSecurity(context: try NIOSSLContext(configuration: configuration), revocation: revocation)
         } catch {
-            let what = tls.ciphers == nil ? "does the key belong to it?" : "does the key belong to it, are the ciphers known?"
-            throw failure(listener, "certificate and key cannot be used together; \(what)", error)
+            let doubt = tls.ciphers == nil ? "" : ", and are the ciphers known"
+            throw failure(
+                listener,
+                "certificate and key cannot be used together; does the key belong to it\(doubt)?",
+                error
+            )
         }
     }
 

@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// A Unix socket in the file system: bound with its permissions from the first moment on, and removed if it is still ours.
+/// A Unix socket in the file system: bound with its permissions from the first moment on, and removed if it is still
+/// ours.
 struct UnixSocketFile: Sendable {
     struct Failure: Error, CustomStringConvertible {
         let description: String
