@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Foundation
 internal import NIOSSL
 internal import SwiftASN1
 internal import X509
@@ -112,8 +112,9 @@ enum TLSContextFactory {
 
     /// Whether others than the owner's group may read a file that should be secret.
     static func isReadableByOthers(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & 0o004 != 0
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        let mode = try? FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+        return (mode ?? 0) & 0o004 != 0
     }
 
     private static func failure(_ listener: String, _ message: String, _ cause: (any Error)?) -> SiteServerError {
