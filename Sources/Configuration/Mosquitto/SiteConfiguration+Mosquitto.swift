@@ -104,7 +104,7 @@ struct MosquittoTranslation {
 
     private mutating func listener(_ from: MosquittoListener) -> ListenerConfiguration? {
         // What asks for more than can be had is left out: without it, it would let in whom it keeps out.
-        guard from.wireProtocol != .httpAPI, from.sharedKeyHint == nil, !lacksAuthorities(from) else { return nil }
+        guard from.wireProtocol != .httpAPI, from.sharedKeyHint == nil, hasAuthorities(from) else { return nil }
         let own = from.security
         let shared = settings.perListenerSettings ? MosquittoSecurity() : settings.security
         let bind = NetworkAddress(host: from.socketPath == nil ? from.host ?? "" : "", port: from.port)
@@ -145,9 +145,16 @@ struct MosquittoTranslation {
         return listener
     }
 
-    private func lacksAuthorities(_ listener: MosquittoListener) -> Bool {
-        let isPathAlone = listener.authorityFile == nil && listener.authorityFolder != nil
-        return isPathAlone && listener.requireCertificate && listener.certificateFile != nil
+    private mutating func hasAuthorities(_ listener: MosquittoListener) -> Bool {
+        guard let folder = listener.authorityFolder, listener.authorityFile == nil else { return true }
+        let isNeeded = listener.requireCertificate && listener.certificateFile != nil
+        note(
+            isNeeded ? .impossible : .moot,
+            "capath",
+            "authorities are read from one file: write them into a cafile",
+            folder.place
+        )
+        return !isNeeded
     }
 
     /// Whether a plugin that is not known here would have a say in who enters.
@@ -194,10 +201,6 @@ struct MosquittoTranslation {
         }
         if let ciphers = from.ciphersTLS13 {
             note(.moot, "ciphers_tls1.3", "the suites of TLS 1.3 are all strong and are not chosen from", ciphers.place)
-        }
-        if let folder = from.authorityFolder, from.authorityFile == nil {
-            let effect: MosquittoNote.Effect = from.requireCertificate ? .impossible : .moot
-            note(effect, "capath", "authorities are read from one file: write them into a cafile", folder.place)
         }
         if from.useIdentityAsUsername || from.useSubjectAsUsername, !from.requireCertificate {
             // Nobody without a certificate gets in either way; it shows at the handshake already.
