@@ -331,6 +331,7 @@ struct MosquittoTranslation {
                 refer(.init(file, place: bridge.place), purpose, setting)
             }
             relay.tls.authorityFile = bridge.tls.authorityFile.map { path($0) }
+            relay.tls.authorityFolder = bridge.tls.authorityFolder.map { path($0) }
             relay.tls.certificateFile = bridge.tls.certificateFile.map { path($0) }
             relay.tls.keyFile = bridge.tls.keyFile.map { path($0) }
             return relay
@@ -350,15 +351,6 @@ struct MosquittoTranslation {
     private mutating func canBeHad(_ bridge: MosquittoBridge) -> Bool {
         if bridge.tls.sharedKey != nil {
             note(.impossible, "bridge_psk", "TLS with shared keys is not spoken here", bridge.place)
-            return false
-        }
-        if bridge.tls.authorityFolder != nil, bridge.tls.authorityFile == nil, !bridge.tls.usesSystemAuthorities {
-            note(
-                .impossible,
-                "bridge_capath",
-                "authorities are read from one file: write them into a bridge_cafile",
-                bridge.place
-            )
             return false
         }
         return true

@@ -72,6 +72,7 @@ extension YAMLText {
 
     private mutating func write(_ tls: MosquittoBridge.TLS) {
         pair("cafile", tls.authorityFile)
+        pair("capath", tls.authorityFolder)
         pair("use_os_certs", tls.usesSystemAuthorities)
         pair("certfile", tls.certificateFile)
         pair("keyfile", tls.keyFile)

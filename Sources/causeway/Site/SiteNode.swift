@@ -49,14 +49,17 @@ final class SiteNode: Sendable {
         }
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
+        let access = try await SiteAccess(configuration)
         let server = try makeServer(
             configuration,
+            access: access,
             opened: opened,
             recovered: recovered,
             readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
+        access.attach(server, audit: nil)
         opened?.notices.add { [weak server] in server?.journalNotice($0) }
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
@@ -134,6 +137,7 @@ final class SiteNode: Sendable {
 
     private static func makeServer(
         _ configuration: SiteConfiguration,
+        access: SiteAccess,
         opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
@@ -141,7 +145,6 @@ final class SiteNode: Sendable {
         logger: Logger
     ) throws -> SiteServer {
         let limits = configuration.limits
-        let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
         let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
             configuration: SiteServerConfiguration(
@@ -150,13 +153,14 @@ final class SiteNode: Sendable {
                 journalKeep: configuration.journal.keep
             ),
             journal: opened?.journal,
-            authenticator: try ListenerAuthenticator.make(configuration.users),
+            authenticator: access,
+            controlPlane: access.controlPlane,
             logger: logger,
             externalOldestNeeded: { oldest.value },
             makeCore: {
                 try recovered.makeCore(
                     core,
-                    authorizer,
+                    access.authorizer,
                     readers: readers,
                     from: opened,
                     logger: logger
