@@ -20,6 +20,7 @@ final class SiteNode: Sendable {
     let runtime: HandlerRuntime?
     /// Nil without a journal, which they read.
     let bridges: SiteBridges?
+    let relays: SiteRelays
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
@@ -84,6 +85,9 @@ final class SiteNode: Sendable {
             if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
         }
         try bridges?.start(server)
+        let relays = SiteRelays(server, logger: logger)
+        try relays.apply(configuration)
+        try relays.start()
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
@@ -95,7 +99,7 @@ final class SiteNode: Sendable {
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
+        return SiteNode(listeners, journal, server, runtime, bridges, relays, console, probe)
     }
 
     private init(
@@ -104,6 +108,7 @@ final class SiteNode: Sendable {
         _ server: SiteServer,
         _ runtime: HandlerRuntime?,
         _ bridges: SiteBridges?,
+        _ relays: SiteRelays,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -112,6 +117,7 @@ final class SiteNode: Sendable {
         self.server = server
         self.runtime = runtime
         self.bridges = bridges
+        self.relays = relays
         self.console = console
         self.probe = probe
     }
@@ -120,6 +126,7 @@ final class SiteNode: Sendable {
     func stop() async {
         probe.stop()
         await console?.stop()
+        relays.stop()
         bridges?.stop()
         runtime?.stop()
         await server.shutDown()
@@ -144,14 +151,9 @@ final class SiteNode: Sendable {
         oldest: OldestNeeded,
         logger: Logger
     ) throws -> SiteServer {
-        let limits = configuration.limits
         let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
-            configuration: SiteServerConfiguration(
-                listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
-                limits: SiteServerLimits(limits),
-                journalKeep: configuration.journal.keep
-            ),
+            configuration: SiteServerConfiguration(configuration),
             journal: opened?.journal,
             authenticator: access,
             controlPlane: access.controlPlane,
