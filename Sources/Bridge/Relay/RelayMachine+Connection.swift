@@ -80,8 +80,8 @@ extension RelayMachine {
         }
     }
 
-    /// What the other broker sent is no MQTT. One case is known: an older broker answers a CONNECT of 5.0 with a CONNACK
-    /// of 3.1.1, whose return code 1 says so.
+    /// What the other broker sent is no MQTT. One case is known: an older broker answers a CONNECT of 5.0 with a
+    /// CONNACK of 3.1.1, whose return code 1 says so.
     mutating func remoteUndecodable(_ bytes: ByteBuffer, error: MQTTError, _ actions: inout [RelayAction]) {
         let head = Array(bytes.readableBytesView.prefix(4))
         if remote == .awaitingConnack, version == .v5, head.count == 4, head[0] == 0x20, head[1] == 2, head[3] == 1 {

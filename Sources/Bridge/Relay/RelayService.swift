@@ -2,9 +2,10 @@ internal import Glibc
 internal import MosquittoClient
 internal import Synchronization
 
-/// Gives a relay its connection to the site's own broker: a connected stream socket, the relay's to close, on whose other
-/// end the broker serves an MQTT 5.0 client whom its owner trusts. That client may publish and subscribe to everything,
-/// its state below `$SYS` included. Called on the relay's thread, again after each failure; it may block for a moment.
+/// Gives a relay its connection to the site's own broker: a connected stream socket, the relay's to close, on whose
+/// other end the broker serves an MQTT 5.0 client whom its owner trusts. That client may publish and subscribe to
+/// everything, its state below `$SYS` included. Called on the relay's thread, again after each failure; it may block
+/// for a moment.
 public typealias RelayLocalPort = @Sendable (RelaySettings) throws -> CInt
 
 /// One bridge as Mosquitto's `connection` blocks describe it. It stands between two brokers as a client of both, with a
@@ -139,9 +140,9 @@ public final class RelayService: Sendable {
         for relay in relays { try relay.start() }
     }
 
-    /// Makes the running relays those of `settings`: new ones are started, others removed with their sessions, changed
-    /// ones go on with what changed, each by its own ``RelaySettings/reloadsImmediately``. All or nothing: if one of the
-    /// settings is not possible, nothing changes.
+    /// Makes the running relays those of `settings`: new ones are started, others removed with their sessions, and
+    /// changed ones go on with what changed, each by its own ``RelaySettings/reloadsImmediately``. All or nothing: if
+    /// one of the settings is not possible, nothing changes.
     public func apply(_ settings: [RelaySettings]) throws(BridgeError) {
         let names = Set(settings.map(\.name))
         guard names.count == settings.count else {
