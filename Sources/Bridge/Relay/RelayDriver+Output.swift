@@ -109,6 +109,7 @@ extension RelayDriver {
     /// The relay in numbers.
     func health(now: UInt64) -> RelayHealth {
         var health = machine.health
+        health.isAttached = machine.local == .up
         health.addressIndex = attempts.addressIndex
         health.inflight = machine.outgoingByRemoteID.count
         health.waiting = machine.unsent.count + machine.held.count

@@ -24,6 +24,7 @@ public final class Relay: Sendable {
     private let log: @Sendable (BridgeReport) -> Void
     private let inbox: RelayInbox
     private let ended = WaitableFlag()
+    private let attached = WaitableFlag()
 
     /// Checks the settings.
     /// - Parameters:
@@ -70,6 +71,13 @@ public final class Relay: Sendable {
         }
     }
 
+    /// Waits until the relay has its session with the site's broker and its subscriptions there, so that nothing that is
+    /// published from now on passes it by.
+    /// - Returns: whether it has, before the time was up.
+    public func waitUntilAttached(milliseconds: UInt64) -> Bool {
+        attached.wait(until: MonotonicClock.nanoseconds() &+ milliseconds &* 1_000_000, keepRaised: true)
+    }
+
     /// Leaves the other broker until ``resume()``. What is published here meanwhile is kept in the session here.
     public func pause() { inbox.post(.pause) }
 
@@ -105,7 +113,10 @@ public final class Relay: Sendable {
                 let data = ["bridge": settings.name, "error": "\(error)"]
                 return log(BridgeReport(.error, "A bridge cannot run.", data))
             }
-            let outcome = driver.run { health in shared.withLock { $0.health = health } }
+            let outcome = driver.run { health in
+                shared.withLock { $0.health = health }
+                if health.isAttached { attached.raise() }
+            }
             switch outcome {
             case .stopped: return
             case .replaced(let next): settings = next
@@ -166,6 +177,11 @@ public final class RelayService: Sendable {
             shared.withLock { $0.relays[setting.name] = relay }
             if isRunning { try relay.start() }
         }
+    }
+
+    /// Waits for every relay as ``Relay/waitUntilAttached(milliseconds:)`` does.
+    public func waitUntilAttached(milliseconds: UInt64) -> Bool {
+        shared.withLock { $0.relays }.values.allSatisfy { $0.waitUntilAttached(milliseconds: milliseconds) }
     }
 
     /// Ends all relays, at the same time.

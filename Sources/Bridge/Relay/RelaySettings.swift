@@ -153,7 +153,7 @@ extension RelaySettings {
             guard condition else { throw BridgeError(.invalidSettings, "connection \(name): \(message)") }
         }
         try check(!name.isEmpty, "it has no name")
-        try check(name.utf8.allSatisfy { $0 != 0x2F && $0 > 0x20 && $0 != 0x7F }, "its name cannot be a file's name")
+        try check(name.utf8.count <= 80, "its name has more than 80 bytes")
         try check(!addresses.isEmpty, "it has no address")
         try check(addresses.allSatisfy { !$0.host.isEmpty && $0.port > 0 }, "an address needs a host and a port")
         try check(!topics.isEmpty, "it has no topic")
