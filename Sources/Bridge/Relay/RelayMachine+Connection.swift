@@ -70,12 +70,13 @@ extension RelayMachine {
         case .suback(let suback): remoteSubscribed(suback, &actions)
         case .unsuback: break
         case .pingresp: clock.pongReceived()
+        case .pingreq: actions.append(.remote(.pingresp))
         case .disconnect(let disconnect):
             let message = "the other broker said DISCONNECT with \(disconnect.reason.name)"
             actions.append(.closeRemote(RelayLoss("server_disconnect", message)))
         case .connack: actions.append(.closeRemote(.protocolViolation("a second CONNACK came")))
         case .auth: actions.append(.closeRemote(.protocolViolation("an AUTH came that nobody asked for")))
-        case .connect, .subscribe, .unsubscribe, .pingreq:
+        case .connect, .subscribe, .unsubscribe:
             actions.append(.closeRemote(.protocolViolation("a packet came that only a client sends")))
         }
     }
