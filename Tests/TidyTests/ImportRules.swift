@@ -22,6 +22,9 @@ enum ImportRules {
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
             "CryptoExtras",
         ]),
+        "Access": system.union([
+            "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
+        ]),
         "MosquittoClient": system.union(["CMosquitto", "COpenSSL"]),
         "HandlerRuntime": system.union([
             "Foundation", "HandlerKit", "Broker", "Journal", "MQTT", "NIOCore", "Logging",
@@ -36,7 +39,8 @@ enum ImportRules {
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
-            "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient",
+            "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access", "SiteServer",
+            "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
             "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
         ]),
