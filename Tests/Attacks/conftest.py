@@ -81,7 +81,7 @@ def source(request, seed):
 def has_audit(causeway, tmp_path_factory):
     """Whether the executable keeps an audit log."""
     file = tmp_path_factory.mktemp("audit") / "site.yaml"
-    file.write_text("site: a\nlisteners: [{bind: 127.0.0.1:1883}]\naudit: {path: audit.jsonl}\n")
+    file.write_text("site: a\nlisteners: [{bind: 127.0.0.1:1883}]\naudit: {path: audit}\n")
     return run([causeway, "check", "-c", file], cwd=file.parent).returncode == 0
 
 

@@ -387,7 +387,8 @@ def test_c9_poison_for_handlers_does_not_stop_the_loop(arena, source):
         {"name": "glucose", "plugin": "medication.insulin", "topics": ["ward/+/bed/{bed}/+"], "key": "{bed}"},
         {"name": "welcome", "plugin": "retail.coupon", "topics": ["customer/{customer}/+"], "key": "{customer}"},
     ]
-    target = arena.start(handlers=handlers, growth=32 * MEBIBYTE)
+    key = arena.path("site-key", "a secret of the site that is long enough")
+    target = arena.start(site_key={"file": str(key)}, handlers=handlers, growth=32 * MEBIBYTE)
     kinds = ["cgm", "dose", "meal", "patient", "purchase", "beacon", "profile", "command", "x"]
     with Peer(target.port) as peer:
         peer.enter("poisoner")

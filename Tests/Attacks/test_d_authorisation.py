@@ -487,7 +487,7 @@ def test_d15_certificates_are_checked_on_every_kind_of_listener(arena, pki, kind
     tls = {**pki.server, "require_certificate": True, "use_identity_as_username": True}
     entry = listener(port, tls=tls) if kind == "tcp" else options.websocket(port, tls=tls)
     arena.start(
-        needs=["websocket"] if kind == "websocket" else [],
+        needs=["websockets"] if kind == "websocket" else [],
         listeners=[listener(plain, allow_anonymous=True), entry], bystander={"transport": {"port": plain}},
     )
     peer_class = Peer if kind == "tcp" else WebSocketPeer

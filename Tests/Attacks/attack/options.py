@@ -7,10 +7,10 @@ from .arena import listener, skip_or_fail
 
 def websocket(port, path="/mqtt", origins=None, **options):
     """A WebSocket listener."""
-    entry = {"path": path}
+    entry = {"paths": [path]}
     if origins is not None:
         entry["origins"] = origins
-    return listener(port, websocket=entry, **options)
+    return listener(port, protocol="websockets", websockets=entry, **options)
 
 
 def passwords(arena, **users):
@@ -80,7 +80,7 @@ def require(arena, *names):
     text = f"site: a\nlisteners:\n  - bind: 127.0.0.1:{port}\n"
     probes = {
         "access": "access: { acl_file: acl }\n", "jwt": "users: { jwt: { jwks_file: none } }\n",
-        "audit": "audit: { path: audit.jsonl }\n",
+        "audit": "audit: { path: audit }\n",
     }
     for name in names:
         file = arena.path(f"probe-{name}/site.yaml", text + probes[name])
