@@ -15,6 +15,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras = Target.Dependency.product(name: "CryptoExtras", package: "swift-crypto")
 let deques = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let jwtKit = Target.Dependency.product(name: "JWTKit", package: "jwt-kit")
 let x509 = Target.Dependency.product(name: "X509", package: "swift-certificates")
 let asn1 = Target.Dependency.product(name: "SwiftASN1", package: "swift-asn1")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
@@ -41,6 +42,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/vapor/jwt-kit", from: "5.7.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
@@ -58,11 +60,17 @@ let package = Package(
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
         .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",
             dependencies: [
                 "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras,
             ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Access",
+            dependencies: ["Broker", "MQTT", nioCore, nioPosix, crypto, cryptoExtras, jwtKit],
             swiftSettings: strict
         ),
         .target(name: "MosquittoClient", dependencies: ["CMosquitto", "COpenSSL"], swiftSettings: strict),
@@ -96,7 +104,8 @@ let package = Package(
         .executableTarget(
             name: "causeway",
             dependencies: [
-                "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient", "HandlerRuntime",
+                "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
+                "HandlerRuntime",
                 "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
                 arguments, logging, nioCore, nioPosix, nioSSL,
             ],
@@ -110,9 +119,15 @@ let package = Package(
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
         .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
         .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
+        .testTarget(
+            name: "AccessTests",
+            dependencies: ["Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "SiteServerTests",
-            dependencies: ["SiteServer", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
+            dependencies: ["SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
             swiftSettings: strict
         ),
         .testTarget(

@@ -100,6 +100,8 @@ extension Hashable {
 public enum AuthenticationResult: Sendable, Hashable {
     /// The client may enter, under this user name (nil: anonymous).
     case accepted(username: String?)
+    /// The same until an instant of the wall clock, when the credential runs out: then the connection ends.
+    case expiring(username: String?, wallMilliseconds: Int64)
     /// The same at the end of an exchange, with the mechanism's last word to the client, such as its proof that it
     /// knows the password too.
     case completed(username: String?, data: ByteBuffer?)

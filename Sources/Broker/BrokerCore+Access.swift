@@ -169,15 +169,25 @@ extension BrokerCore {
     }
 
     /// Keeps the index of client identifiers right.
-    func index(_ session: Session) {
+    func register(_ session: Session) {
         sessionsByClientID[session.identity.anonymous, default: []].append(session)
     }
 
     /// Keeps the index of client identifiers right.
-    func unindex(_ session: Session) {
+    func unregister(_ session: Session) {
         let key = session.identity.anonymous
         sessionsByClientID[key]?.removeAll { $0 === session }
         if sessionsByClientID[key]?.isEmpty == true { sessionsByClientID[key] = nil }
+    }
+}
+
+extension AuthenticationResult {
+    /// When what the client authenticated with runs out, on the monotonic clock; `.max` if it does not.
+    func expiryInstant(_ now: BrokerTime) -> UInt64 {
+        guard case .expiring(_, let wall) = self else { return .max }
+        let left = UInt64(max(0, wall &- now.wallMilliseconds)).multipliedReportingOverflow(by: 1_000_000)
+        let instant = now.monotonicNanoseconds.addingReportingOverflow(left.partialValue)
+        return left.overflow || instant.overflow ? .max : instant.partialValue
     }
 }
 

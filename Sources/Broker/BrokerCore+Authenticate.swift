@@ -165,13 +165,14 @@ extension BrokerCore {
         case .challenge(let data, let state): challenge(connection, data, state, effects: &effects)
         case .refused(let reason):
             endAgain(connection, reason, "the client did not authenticate again", now: now, effects: &effects)
-        case .accepted(let username), .completed(let username, _):
+        case .accepted(let username), .completed(let username, _), .expiring(let username, _):
             guard Identity(username: username, clientID: session.identity.clientID) == session.identity else {
                 endAgain(connection, .notAuthorized, "it came back as somebody else", now: now, effects: &effects)
                 return
             }
             connection.exchange = nil
-            session.isUnrestricted = authorizer.allowsEverything(session.identity)
+            connection.expiresNanoseconds = result.expiryInstant(now)
+            session.rightsGeneration = 0
             let properties = Properties(authenticationProperties(method, result.lastWord))
             effects.list.append(.send(connection.id, .auth(Auth(reason: .success, properties: properties))))
         }

@@ -49,7 +49,7 @@ extension BrokerCore {
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
         case .challenge(let data, let state):
             challenge(connection, data, state, effects: &effects)
-        case .accepted(let username), .completed(let username, _):
+        case .accepted(let username), .completed(let username, _), .expiring(let username, _):
             let identity = Identity(username: username, clientID: connect.clientID)
             let rights = authorizer.rights(of: identity, listener: connection.info.listener)
             if let will = connect.will, !rights.mayPublish(will.topic) || will.topic.isReserved {
@@ -63,6 +63,7 @@ extension BrokerCore {
                 return
             }
             connection.exchange = nil
+            connection.expiresNanoseconds = result.expiryInstant(now)
             accept(connect, identity, lastWord: result.lastWord, on: connection, now: now, effects: &effects)
         }
     }
@@ -230,7 +231,7 @@ extension BrokerCore {
         if Int(index) == sessions.count { sessions.append(session) } else { sessions[Int(index)] = session }
         sessionsByIdentity[identity] = session
         sessionsByNumber[number] = session
-        self.index(session)
+        register(session)
         return session
     }
 
@@ -249,7 +250,7 @@ extension BrokerCore {
         sessions[Int(session.index)] = nil
         freeSessionIndices.append(session.index)
         sessionsByNumber[session.number] = nil
-        unindex(session)
+        unregister(session)
         if sessionsByIdentity[session.identity] === session { sessionsByIdentity[session.identity] = nil }
         session.queue = []
         session.queuedBytes = 0
@@ -289,7 +290,7 @@ extension BrokerCore {
                 table.forget()
             }
         }
-        if disconnect.reason != .disconnectWithWill { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
+        if disconnect.reason == .success { forgetWill(of: connection, &effects) }  // [MQTT-3.14.4-3]
         connection.state = .closing
         let reason = CloseReason(.success, "the client disconnected")
         connection.closeReason = reason

@@ -201,12 +201,14 @@ extension BrokerCore {
     ) {
         var secondsLeft: UInt32 = 0
         if message.expires {
-            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
+            let isOver = message.expiresNanoseconds <= now.monotonicNanoseconds
+            // What was sent once does not expire any more [MQTT-4.3.3-7].
+            guard !isOver || duplicate else {
                 giveUp(packetID, on: connection, .expired, &effects)
                 return
             }
-            let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
-            secondsLeft = UInt32(clamping: left)
+            let left = isOver ? 0 : message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999
+            secondsLeft = UInt32(clamping: left / 1_000_000_000)
         }
         var room = Int.max
         if connection.isV5 && connection.clientPacketBytesMax != .max {

@@ -48,7 +48,7 @@ extension BrokerCore {
             let place = group.turn + step < count ? group.turn + step : group.turn + step - count
             let session = group.members[place].session
             guard session.connection != nil || (session.isPersistent && qos != .atMostOnce) else { continue }
-            if let topic, !session.isUnrestricted, !authorizer.mayReceive(session.identity, topic: topic) {
+            if let topic, !isUnrestricted(session), !rights(of: session).mayReceive(topic) {
                 isRefused = true
                 continue
             }

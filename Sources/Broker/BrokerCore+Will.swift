@@ -62,11 +62,17 @@ extension BrokerCore {
     }
 
     /// After recovery: the will of each client that was there when the process died is due unless it comes back within
-    /// its will delay, or one and a half keep alives where that is longer.
+    /// its will delay, or one and a half keep alives where that is longer. For a client that had gone before, the delay
+    /// goes on; but nobody could come back while the process was down, so some of it always is left.
     func restartWills(_ now: BrokerTime) {
         for case let session? in sessions {
             guard let stored = session.storedWill else { continue }
-            let seconds = max(stored.graceSeconds, stored.will.properties.willDelaySeconds ?? 0)
+            let delay = stored.will.properties.willDelaySeconds ?? 0
+            var seconds = max(stored.graceSeconds, delay)
+            if let detached = session.detached {
+                let passed = UInt32(clamping: (now.wallMilliseconds &- detached.wallMilliseconds) / 1_000)
+                seconds = max(delay > passed ? delay - passed : 0, min(delay, Self.secondsToComeBack))
+            }
             let due = now.monotonicNanoseconds &+ UInt64(seconds) &* 1_000_000_000
             delayedWills[session.number] = DelayedWill(session: session, will: stored.will, dueNanoseconds: due)
         }

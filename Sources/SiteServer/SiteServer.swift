@@ -130,6 +130,16 @@ public final class SiteServer: Sendable {
         }
     }
 
+    /// Takes a change of users or rules that the authorizer already answers by. Callable from any thread; changes keep
+    /// their order.
+    public func accessChanged(_ change: AccessChange = AccessChange()) {
+        guard isLoopUp else { return }
+        let driver = driver
+        loop.execute {
+            driver.value?.turn { core, now, effects in core.accessChanged(change, now: now, effects: &effects) }
+        }
+    }
+
     /// Takes a notice of the journal. Callable from the journal's thread; at most one hop to the loop is on its way,
     /// however many notices come.
     public func journalNotice(_ notice: CommitNotice) {

@@ -16,10 +16,14 @@ enum ImportRules {
         "Broker": ["MQTT", "NIOCore", "DequeModule"],
         "HandlerKit": [],
         // I/O.
+        "Audit": ["Glibc", "Crypto"],
         "Journal": system.union(["CCRC32C"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
             "CryptoExtras",
+        ]),
+        "Access": system.union([
+            "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
         ]),
         "MosquittoClient": system.union(["CMosquitto", "COpenSSL"]),
         "HandlerRuntime": system.union([
@@ -35,9 +39,10 @@ enum ImportRules {
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
-            "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "SiteServer", "MosquittoClient",
+            "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access", "SiteServer",
+            "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
-            "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
         ]),
     ]
 

@@ -10,10 +10,6 @@ public struct SiteServerError: Error, Sendable, CustomStringConvertible {
         case bind
         /// The core could not be made or recovered.
         case core
-        /// The password file cannot be used.
-        case passwordFile
-        /// An access rule is not valid.
-        case accessRule
         /// The server is not running.
         case notRunning
     }

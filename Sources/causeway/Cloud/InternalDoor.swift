@@ -22,7 +22,8 @@ struct InternalDoor: Authenticator {
             others.authenticate(request) { result in
                 switch result {
                 case .accepted(let username?) where username.hasPrefix("$"),
-                    .completed(let username?, _) where username.hasPrefix("$"):
+                    .completed(let username?, _) where username.hasPrefix("$"),
+                    .expiring(let username?, _) where username.hasPrefix("$"):
                     completion(.refused(.notAuthorized))
                 default: completion(result)
                 }

@@ -1,3 +1,4 @@
+import Access
 import Broker
 import CausewayConfiguration
 import Foundation
@@ -19,12 +20,20 @@ extension Duration {
 }
 
 extension BrokerConfiguration {
+    init(_ site: SiteConfiguration, instanceID: String) {
+        self.init(site.limits, instanceID: instanceID)
+    }
+
     init(_ limits: LimitsConfiguration, instanceID: String) {
         self.init()
         inflightMessagesMax = limits.maxInflightMessages
         queuedMessagesMax = limits.maxQueuedMessages
         queuedBytesMax = limits.maxQueuedBytes
-        overflow = limits.overflow == .dropOldest ? .dropOldest : .dropNewest
+        overflow =
+            switch limits.overflow {
+            case .dropOldest: .dropOldest
+            case .dropNewest, .disconnect: .dropNewest
+            }
         receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         packetBytesMax = limits.maxPacketBytes
         topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
@@ -57,8 +66,35 @@ extension SiteServerConfiguration.Listener {
             },
             insecure: listener.isInsecureAllowed,
             allowAnonymous: listener.allowAnonymous,
-            connectionsMax: listener.maxConnections
+            connectionsMax: listener.maxConnections,
+            policy: ListenerPolicy(listener)
         )
+    }
+}
+
+extension ListenerPolicy {
+    init(_ listener: ListenerConfiguration) {
+        self.init()
+        versions = Set(
+            listener.protocolVersions.map { version in
+                switch version {
+                case .v31: .v3_1
+                case .v311: .v3_1_1
+                case .v5: .v5
+                }
+            }
+        )
+        mountPoint = listener.mountPoint
+        qosMax = QoS(rawValue: UInt8(clamping: listener.maxQoS)) ?? .exactlyOnce
+        isRetainAvailable = listener.isRetainAvailable ?? true
+        packetBytesMax = listener.maxPacketBytes
+        keepAliveSecondsMax = listener.maxKeepAliveSeconds.map { UInt16(clamping: $0) }
+        receiveMaximum = listener.receiveMaximum.map { UInt16(clamping: $0) }
+        topicAliasMaximum = listener.topicAliasMaximum.map { UInt16(clamping: $0) }
+        topicAliasMaximumOutbound = listener.topicAliasMaximumOutbound.map { UInt16(clamping: $0) }
+        assignedClientIDPrefix = listener.assignedClientIDPrefix
+        allowsEmptyClientID = listener.allowsEmptyClientID
+        usesUsernameAsClientID = listener.usesUsernameAsClientID
     }
 }
 
@@ -87,8 +123,8 @@ extension Journal.Configuration {
 extension RuleAuthorizer {
     /// The configured rules. Without `access`, whoever was let in may do everything; an empty list lets nobody do
     /// anything.
-    static func make(_ rules: [AccessRule]?, levelsMax: Int) throws -> RuleAuthorizer {
-        guard let rules else { return try RuleAuthorizer(rules: [], levelsMax: levelsMax) }
+    static func make(_ access: AccessConfiguration?, levelsMax: Int) throws -> RuleAuthorizer {
+        guard let rules = access?.rules else { return try RuleAuthorizer(rules: [], levelsMax: levelsMax) }
         let nobody = Rule(users: [], clients: [])
         return try RuleAuthorizer(
             rules: [nobody]
@@ -108,10 +144,8 @@ extension RuleAuthorizer {
 
 extension ListenerAuthenticator {
     static func make(_ users: UsersConfiguration?) throws -> ListenerAuthenticator {
-        guard let users else { return ListenerAuthenticator() }
-        return ListenerAuthenticator(
-            passwords: try PasswordFileAuthenticator(file: PasswordFile(path: users.passwordFile))
-        )
+        guard let file = users?.passwordFile else { return ListenerAuthenticator() }
+        return ListenerAuthenticator(passwords: try PasswordFileAuthenticator(file: PasswordFile(path: file)))
     }
 }
 

@@ -1,3 +1,4 @@
+import Access
 import Broker
 import CausewayConfiguration
 import Foundation
@@ -13,22 +14,19 @@ import Synchronization
 final class SiteNode: Sendable {
     /// The listeners, with the ports they really have.
     let listeners: [BoundListener]
-    let journal: Journal
+    /// Nil where everything stays in memory.
+    let journal: Journal?
     let server: SiteServer
     let runtime: HandlerRuntime?
-    let bridges: SiteBridges
+    /// Nil without a journal, which they read.
+    let bridges: SiteBridges?
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
     /// Starts everything; returns when devices can connect. Nothing here waits for the cloud.
     static func start(_ configuration: SiteConfiguration, logger: Logger) async throws -> SiteNode {
-        let notices = JournalNotices()
-        let directory = configuration.journal.path
-        try Folder.make(directory)
-        let (journal, recovery) = try Journal.open(
-            Journal.Configuration(configuration.journal, directory: directory + "/journal"),
-            onCommit: { notices.post($0) }
-        )
+        let opened = try SiteJournal.open(configuration.journal)
+        let journal = opened?.journal
         let siteKey = try configuration.siteKeyFile.map { try SecretFile.read($0) }
         let registrations = try configuration.handlers.filter(\.isEnabled).map { handler in
             do {
@@ -40,31 +38,34 @@ final class SiteNode: Sendable {
             }
         }
         let handlerReaders = try handlerReaders(registrations)
-        let bridges = try SiteBridges(
-            configuration,
-            journal: journal,
-            siteKey: siteKey,
-            handlerFilters: handlerReaders.flatMap(\.filters),
-            logger: logger
-        )
+        let bridges = try journal.map { journal in
+            try SiteBridges(
+                configuration,
+                journal: journal,
+                siteKey: siteKey,
+                handlerFilters: handlerReaders.flatMap(\.filters),
+                logger: logger
+            )
+        }
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
         let server = try makeServer(
             configuration,
-            journal: journal,
-            recovery: recovery,
+            opened: opened,
             recovered: recovered,
-            readers: bridges.readers + handlerReaders,
+            readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
-        notices.add { [weak server] in server?.journalNotice($0) }
+        opened?.notices.add { [weak server] in server?.journalNotice($0) }
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
         let handlers = Mutex<HandlerRuntime?>(nil)
         let listeners = try await server.start {
             // A handler that is new begins with what comes from now on: before the first client, so that it misses
             // nothing.
+            guard let opened else { return }
+            let (journal, notices) = (opened.journal, opened.notices)
             let runtime = try makeRuntime(configuration, registrations, journal, recovered, server, logger)
             guard let runtime else { return }
             oldest.add { [weak runtime] in runtime?.oldestNeededRecord ?? .max }
@@ -76,10 +77,10 @@ final class SiteNode: Sendable {
             handlers.withLock { $0 = runtime }
         }
         let runtime = handlers.withLock { $0 }
-        notices.add { [weak bridges] notice in
+        opened?.notices.add { [weak bridges] notice in
             if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
         }
-        try bridges.start(server)
+        try bridges?.start(server)
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
@@ -96,10 +97,10 @@ final class SiteNode: Sendable {
 
     private init(
         _ listeners: [BoundListener],
-        _ journal: Journal,
+        _ journal: Journal?,
         _ server: SiteServer,
         _ runtime: HandlerRuntime?,
-        _ bridges: SiteBridges,
+        _ bridges: SiteBridges?,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -116,10 +117,10 @@ final class SiteNode: Sendable {
     func stop() async {
         probe.stop()
         await console?.stop()
-        bridges.stop()
+        bridges?.stop()
         runtime?.stop()
         await server.shutDown()
-        journal.close()
+        journal?.close()
     }
 
     private static func handlerReaders(
@@ -133,8 +134,7 @@ final class SiteNode: Sendable {
 
     private static func makeServer(
         _ configuration: SiteConfiguration,
-        journal: Journal,
-        recovery: Recovery,
+        opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
         oldest: OldestNeeded,
@@ -142,14 +142,14 @@ final class SiteNode: Sendable {
     ) throws -> SiteServer {
         let limits = configuration.limits
         let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
-        let core = BrokerConfiguration(limits, instanceID: Secret.makeInstanceID())
+        let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
             configuration: SiteServerConfiguration(
                 listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
                 limits: SiteServerLimits(limits),
                 journalKeep: configuration.journal.keep
             ),
-            journal: journal,
+            journal: opened?.journal,
             authenticator: try ListenerAuthenticator.make(configuration.users),
             logger: logger,
             externalOldestNeeded: { oldest.value },
@@ -158,8 +158,7 @@ final class SiteNode: Sendable {
                     core,
                     authorizer,
                     readers: readers,
-                    recovery: recovery,
-                    journal: journal,
+                    from: opened,
                     logger: logger
                 )
             }
@@ -197,10 +196,10 @@ extension SiteNode {
     var decided: UInt64 { runtime?.decided ?? 0 }
 
     /// The highest number that a bridge has given to a message for the cloud.
-    var bridged: UInt64 { bridges.lastSequence }
+    var bridged: UInt64 { bridges?.lastSequence ?? 0 }
 
     /// Messages that a bridge has numbered and the cloud has not confirmed.
-    var bridgeBacklog: UInt64 { bridges.backlog }
+    var bridgeBacklog: UInt64 { bridges?.backlog ?? 0 }
 }
 
 /// Tells the runtime where its commits stand. It breaks the circle of server and runtime.

@@ -2,7 +2,7 @@ import Broker
 import MQTT
 import Testing
 
-@testable import SiteServer
+@testable import Access
 
 @Suite("Access rules") struct AccessRuleTests {
     private func may(_ authorizer: RuleAuthorizer, _ user: String?, _ client: String, publish topic: TopicName) -> Bool
@@ -128,7 +128,7 @@ import Testing
 
     @Test("A rule with a filter that is none is refused at the start")
     func badRule() {
-        let error = #expect(throws: SiteServerError.self) {
+        let error = #expect(throws: AccessError.self) {
             try RuleAuthorizer(rules: [.init(publish: ["a"]), .init(subscribe: ["a/#/b"])])
         }
         #expect(error?.code == .accessRule)

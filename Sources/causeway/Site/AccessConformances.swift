@@ -1,0 +1,6 @@
+import Access
+import SiteServer
+
+// Access knows nothing of the server that it serves; here the two meet.
+
+extension ListenerAuthenticator: Authenticator {}

@@ -1,0 +1,4 @@
+import Access
+import SiteServer
+
+extension ListenerAuthenticator: Authenticator {}
