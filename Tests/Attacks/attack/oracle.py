@@ -225,8 +225,23 @@ class Model:
         self.removed.discard(step["client"])
         return Expected(set(), set(), []), None
 
+    def lost(self, step, client):
+        """The broker has ended a connection by itself, which is right when the client's own rights were changed."""
+        sent = self.will_of(client) if client in self.online else Expected(set(), set(), [])
+        self.gone(client)
+        may = sent.must | sent.may | {(member, payload) for group, payload in sent.one_of for member in group}
+        for session in self.sessions.values():
+            for item in session.queue:
+                item[2] = item[2] and not any(item[0] == payload for _, payload in may)
+        is_right = step["op"] in ("rules", "remove", "restore") and client == step["client"]
+        return may, None if is_right else f"{client} was disconnected"
+
     def apply(self, step):
-        return getattr(self, f"{step['op']}_step")(step)
+        expected, wrong = getattr(self, f"{step['op']}_step")(step)
+        for client in step.get("closed", []):
+            may, problem = self.lost(step, client)
+            expected, wrong = Expected(expected.must, expected.may | may, expected.one_of), wrong or problem
+        return expected, wrong
 
 
 def judge(steps):

@@ -50,14 +50,18 @@ class AclFile:
             f"user {client}\n" + "".join(f"topic {kind} {one}\n" for kind, one in lines)
             for client, lines in self.lines.items() if lines
         ]
-        head = f"user bystander\ntopic readwrite bystander/#\n\nuser admin\ntopic readwrite #\ntopic deny version/+/old\n"
         # The administrator may publish to the newest version's topic alone: that tells when the rules are in force.
-        head = head.replace("topic readwrite #\n", "topic readwrite s/#\ntopic readwrite barrier\n"
-                            f"topic write version/{self.version}\n").replace("topic deny version/+/old\n", "")
+        head = (
+            "user bystander\ntopic readwrite bystander/#\n\n"
+            f"user admin\ntopic readwrite s/#\ntopic readwrite barrier\ntopic write version/{self.version}\n"
+        )
         self.acl.write_text(head + "\n" + "\n".join(blocks))
         self.passwords.write_text("".join(
             f"{name}:{value}\n" for name, value in self.hashes.items() if name not in self.absent
         ))
+
+    def prepare(self, admin):
+        """Nothing to do: the files are there."""
 
     def attach(self, target, admin):
         self.target = target
@@ -102,14 +106,14 @@ class DynamicSecurity:
     def configuration(self):
         return {"access": {"dynamic_security": str(self.file)}}
 
-    def attach(self, target, admin):
-        self.admin = admin
-        admin.subscribe(f"{self.TOPIC}/response")
+    def prepare(self, admin):
+        """Makes the users, each with a role of its own; the last command is the one that may end the connection."""
+        self.attach(None, admin)
         commands = [{
             "command": "setDefaultACLAccess",
             "acls": [{"acltype": kind, "allow": kind == "unsubscribe"} for kind in
                      ("publishClientSend", "publishClientReceive", "subscribe", "unsubscribe")],
-        }, {"command": "addRoleACL", "rolename": "admin", "acltype": "publishClientSend", "topic": "#", "allow": True}]
+        }]
         for client in [*CLIENTS, "bystander"]:
             commands += [
                 {"command": "createRole", "rolename": f"role-{client}", "acls": self.acls([])},
@@ -120,6 +124,16 @@ class DynamicSecurity:
             "command": "modifyRole", "rolename": "role-bystander", "acls": self.acls([("readwrite", "bystander/#")]),
         })
         self.ask(*commands)
+        try:
+            self.ask({
+                "command": "addRoleACL", "rolename": "admin", "acltype": "publishClientSend", "topic": "#", "allow": True,
+            })
+        except Closed:
+            pass
+
+    def attach(self, target, admin):
+        self.admin = admin
+        admin.subscribe(f"{self.TOPIC}/response")
 
     @staticmethod
     def acls(lines):
@@ -165,6 +179,7 @@ class Sequence:
         self.random = random.Random(seed)
         self.root = f"s/{seed & 0xFFFFFFFF:x}"
         self.peers = {}
+        self.peers_clean = {}
         self.subscribed = {client: [] for client in CLIENTS}
         self.removed = set()
         self.topics = set()
@@ -199,16 +214,21 @@ class Sequence:
     def log(self, op, client, outcome=None, **more):
         """Writes a step down, with everything that has come since the last one."""
         self.admin.publish("barrier" if self.backend.name == "acl_file" else f"{self.root}/barrier/none", b"")
-        got = {}
+        got, closed = {}, []
         for name, peer in list(self.peers.items()):
             try:
                 peer.ping()
             except Closed:
+                closed.append(name)
                 self.peers.pop(name).close()
+                if self.peers_clean[name]:
+                    self.subscribed[name] = []
             if peer.messages:
                 got[name] = [message.payload.decode() for message in peer.messages]
                 peer.messages.clear()
         self.steps.append({"op": op, "client": client, "outcome": outcome or {}, "got": got, **more})
+        if closed:
+            self.steps[-1]["closed"] = closed
 
     def connect(self, client, clean=None, will=True):
         clean = self.random.random() < 0.4 if clean is None else clean
@@ -232,6 +252,7 @@ class Sequence:
                 self.peers[client] = old
         else:
             self.peers[client] = peer
+            self.peers_clean[client] = clean
             if clean:
                 self.subscribed[client] = []
         outcome = {"reason": connack.reason, "session_present": connack.session_present}
@@ -340,6 +361,10 @@ class Sequence:
 def play(target, backend, seeds):
     """Runs sequences one after the other: yields (seed, steps, seconds that changes took)."""
     with Peer(target.port) as admin:
+        admin.enter("admin", username="admin", password=password("admin"))
+        backend.prepare(admin)
+    with Peer(target.port) as admin:
+        # A change of the administrator's own rights may have ended its first connection.
         admin.enter("admin", username="admin", password=password("admin"))
         backend.attach(target, admin)
         for seed in seeds:
