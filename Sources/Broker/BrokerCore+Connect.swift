@@ -51,8 +51,10 @@ extension BrokerCore {
             challenge(connection, data, state, effects: &effects)
         case .accepted(let username), .completed(let username, _), .expiring(let username, _):
             let identity = Identity(username: username, clientID: connect.clientID)
-            let rights = authorizer.rights(of: identity, listener: connection.info.listener)
-            if let will = connect.will, !rights.mayPublish(will.topic) || will.topic.isReserved {
+            let isTrusted = connection.info.isTrusted
+            let rights =
+                isTrusted ? TrustedRights() : authorizer.rights(of: identity, listener: connection.info.listener)
+            if let will = connect.will, !rights.mayPublish(will.topic) || will.topic.isReserved && !isTrusted {
                 refuse(
                     connection,
                     .notAuthorized,
@@ -142,6 +144,7 @@ extension BrokerCore {
         }
         if changed || !sessionPresent { table.forget() }
         session.listener = connection.info.listener
+        session.isTrusted = connection.info.isTrusted
         session.rightsGeneration = 0
         adopt(connect, connection, session)
         auditConnected(connection, session, effects: &effects)

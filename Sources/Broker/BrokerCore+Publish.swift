@@ -27,7 +27,7 @@ extension BrokerCore {
             control(publish, from: session, on: connection, now: now, effects: &effects)
             return
         }
-        guard !publish.topic.isReserved, mayPublish(session, publish.topic) else {
+        guard !publish.topic.isReserved || session.isTrusted, mayPublish(session, publish.topic) else {
             counters.drop(.notAuthorized)
             auditDenial(
                 .publishDenied,
