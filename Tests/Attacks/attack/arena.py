@@ -20,7 +20,7 @@ GROWTH_MAX = 16 * MEBIBYTE
 SETTLE_SECONDS = 30.0
 # How long the bystander may wait for one message before it counts as cut off.
 STARVED_SECONDS = 30.0
-WARM_UP_ROUNDS = 20
+WARM_UP_ROUNDS = 10
 
 
 class Bystander:
@@ -62,7 +62,7 @@ class Bystander:
                 self.round_trips.append(time.monotonic() - started)
                 self.peer.messages.clear()
                 self.peak = max(self.peak, self.target.resident())
-                self.stopping.wait(0.01)
+                self.stopping.wait(0.005)
         except (Closed, OSError, AssertionError) as error:
             if not self.stopping.is_set():
                 self.trouble = f"the bystander was cut off: {error!r}"
