@@ -25,6 +25,7 @@ WRONG = {MALFORMED, PROTOCOL_ERROR}
 
 
 def refused(target, data, reasons, version=V5, **options):
+    target.expect_audit("protocol.violated")
     reason = after_connect(target.port, data, version=version, **options)
     assert reason in (reasons if version == V5 else {None}), reason if reason is None else hex(reason)
 

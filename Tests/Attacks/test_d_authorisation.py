@@ -102,6 +102,7 @@ def test_d2_a_will_needs_the_right_to_publish(guarded, arena):
                     pass
         observer.ping()
         assert not observer.drain(0.5)
+    target.expect_audit("client.refused")
     with Peer(target.port) as late:
         late.enter("late", **login("alice"))
         late.subscribe("alice/#")
@@ -240,6 +241,7 @@ def test_d6_names_are_no_expressions(guarded, source):
                 try:
                     peer.subscribe("home/alice/x")
                     assert peer.publish("home/alice/x", b"forged") >= 0x80, name
+                    rules.target.expect_audit("publish.denied")
                     alice.publish("home/alice/x", b"private")
                     peer.ping()
                     assert not peer.messages, name
@@ -373,7 +375,7 @@ def test_d10_a_user_without_a_password_is_not_let_in(guarded, version):
                 assert peer.connect("alice", **entry).reason in (BAD_LOGIN, NOT_AUTHORIZED, 4, 5), entry
             except Closed:
                 pass
-    rules.target.expect_audit("alice")
+    rules.target.expect_audit("client.refused", "alice")
 
 
 # D11

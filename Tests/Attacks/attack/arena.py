@@ -196,13 +196,13 @@ class Target:
 class Arena:
     """Starts what a test attacks, and judges it when the test is over."""
 
-    def __init__(self, causeway, broker, folder, nodes, is_campaign, has_audit):
+    def __init__(self, causeway, broker, folder, nodes, is_campaign, defaults):
         self.causeway = causeway
         self.broker = broker
         self.folder = folder
         self.nodes = nodes
         self.is_campaign = is_campaign
-        self.has_audit = has_audit
+        self.defaults = defaults
         self.targets = []
         self.notes = {}
         self.numbers = 0
@@ -241,8 +241,8 @@ class Arena:
             if any(line.startswith("allow_anonymous") for line in mosquitto):
                 node.lines.remove("allow_anonymous true")
         else:
-            if self.has_audit:
-                configuration.setdefault("audit", {"path": "audit"})
+            for option, value in self.defaults.items():
+                configuration[option] = {**value, **configuration.get(option, {})}
             configuration.setdefault("log", {"level": "info"})
             node = Site(self.causeway, name, self.folder / name, configuration)
             self.refuse_unknown(node, needs)

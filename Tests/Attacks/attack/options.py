@@ -2,7 +2,7 @@
 
 from support.processes import LOOPBACK, Process, accepts, free_port, run, wait_until
 
-from .arena import listener, skip_or_fail
+from .arena import Target, listener, skip_or_fail
 
 
 def websocket(port, path="/mqtt", origins=None, **options):
@@ -71,7 +71,11 @@ def mosquitto_site(arena, lines):
         skip_or_fail("the executable does not know --mosquitto-conf yet")
     node = MosquittoSite(arena, lines)
     arena.nodes.append(node)
-    return node.start()
+    node.start()
+    target = Target(node, node.port, {})
+    arena.targets.append(target)
+    target.watch()
+    return node
 
 
 def require(arena, *names):
