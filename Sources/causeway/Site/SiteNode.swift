@@ -146,7 +146,7 @@ final class SiteNode: Sendable {
         return SiteServer(
             configuration: SiteServerConfiguration(
                 listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
-                limits: SiteServerLimits(limits),
+                limits: SiteServerLimits(configuration),
                 journalKeep: configuration.journal.keep
             ),
             journal: opened?.journal,
