@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "SiteServer",
             dependencies: [
-                "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras,
+                "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras, x509,
+                asn1,
             ],
             swiftSettings: strict
         ),

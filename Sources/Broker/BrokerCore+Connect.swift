@@ -144,8 +144,10 @@ extension BrokerCore {
                 )
                 return
             }
-            let rights = authorizer.rights(of: identity, listener: connection.info.listener)
-            if let will = connect.will, !rights.mayPublish(will.topic) || !mayCarry(will.topic) {
+            let isTrusted = connection.info.isTrusted
+            let rights =
+                isTrusted ? TrustedRights() : authorizer.rights(of: identity, listener: connection.info.listener)
+            if let will = connect.will, !rights.mayPublish(will.topic) || !isTrusted && !mayCarry(will.topic) {
                 refuse(
                     connection,
                     .notAuthorized,
@@ -240,6 +242,7 @@ extension BrokerCore {
         }
         if changed || !sessionPresent { table.forget() }
         session.listener = connection.info.listener
+        session.isTrusted = connection.info.isTrusted
         session.rightsGeneration = 0
         adopt(connect, connection, session)
         auditConnected(connection, session, effects: &effects)

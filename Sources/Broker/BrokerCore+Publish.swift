@@ -39,7 +39,9 @@ extension BrokerCore {
             control(publish, from: session, on: connection, now: now, effects: &effects)
             return
         }
-        guard !publish.topic.isReserved || mayCarry(publish.topic), mayPublish(session, publish.topic) else {
+        guard !publish.topic.isReserved || session.isTrusted || mayCarry(publish.topic),
+            mayPublish(session, publish.topic)
+        else {
             counters.drop(.notAuthorized)
             auditDenial(
                 .publishDenied,

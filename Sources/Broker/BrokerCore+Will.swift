@@ -7,7 +7,7 @@ extension BrokerCore {
 
     /// Publishes a will as its client would have [MQTT-3.1.2-8].
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard mayPublish(session, will.topic), mayCarry(will.topic) else {
+        guard mayPublish(session, will.topic), session.isTrusted || mayCarry(will.topic) else {
             counters.drop(.notAuthorized)
             return
         }

@@ -149,6 +149,11 @@ public final class BrokerCore {
         }
     }
 
+    /// The driver holds the peer's packets back, so it is not silent though nothing comes.
+    public func heard(_ id: ConnectionID, now: BrokerTime) {
+        connection(id)?.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+
     /// The peer broke a rule: the decoder refused its bytes. It gets the reason code where its version has one.
     public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id), connection.state != .closing else { return }

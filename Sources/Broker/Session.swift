@@ -55,6 +55,8 @@ final class Session {
     var listener: String?
     /// Filters that were taken from it: what is still queued because of them is not delivered. Empty once the queue is.
     var revokedFilters: [TopicFilter] = []
+    /// Whether its client is a part of this process, about which the authorizer is not asked.
+    var isTrusted = false
 
     init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
         self.number = number

@@ -20,7 +20,7 @@ enum ImportRules {
         "Journal": system.union(["CCRC32C"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
-            "CryptoExtras",
+            "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "Access": system.union([
             "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",

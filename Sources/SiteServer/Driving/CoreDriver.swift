@@ -28,8 +28,11 @@ final class CoreDriver {
 
     var table: ConnectionTable
     var buffers = BufferPool()
-    var connectionsByAddress: [String: Int] = [:]
-    var connectionsByListener: [Int]
+    /// The listeners, for a reload.
+    var listeners: [ListenerState] = []
+    var addresses: AddressLedger
+    /// Clients that are a part of this process.
+    var attachments = 0
     /// Undecoded bytes of connections that are not past CONNECT.
     var preConnectBytes = 0
     var handshakeDeadlines: DeadlineQueue
@@ -89,7 +92,7 @@ final class CoreDriver {
         self.notices = notices
         self.blockingPool = blockingPool
         self.table = ConnectionTable(max: limits.connectionsMax)
-        self.connectionsByListener = Array(repeating: 0, count: configuration.listeners.count)
+        self.addresses = AddressLedger(limits: limits)
         self.handshakeDeadlines = DeadlineQueue(seconds: limits.handshakeSeconds)
         self.closeDeadlines = DeadlineQueue(seconds: limits.closeSeconds)
         self.peerLog = PeerLogGate(linesPerSecond: limits.peerLogLinesPerSecond)
@@ -213,6 +216,7 @@ final class CoreDriver {
 
     private func tick() {
         let now = BrokerTime.now()
+        addresses.sweep(now: now)
         while let id = handshakeDeadlines.popDue(now: now) { table.connection(id)?.handshakeIsDue(now: now) }
         while let id = closeDeadlines.popDue(now: now) { table.connection(id)?.closeIsDue() }
         // Also while the journal is behind: it is then that somebody looks.
@@ -229,6 +233,11 @@ final class CoreDriver {
     private func authenticate(_ id: ConnectionID, _ request: AuthenticationRequest) {
         let bound = NIOLoopBound(self, eventLoop: loop)
         let loop = loop
+        if let attachment = table.connection(id)?.attachment {
+            // The core is in a turn: its answer comes after it, as that of any authenticator.
+            loop.execute { bound.value.authenticated(id, .accepted(username: attachment.identity)) }
+            return
+        }
         authenticator.authenticate(request) { result in
             loop.execute { bound.value.authenticated(id, result) }
         }
