@@ -16,6 +16,7 @@ struct RetainedScan {
 extension BrokerCore {
     /// Hands out the retained messages of new subscriptions, behind their SUBACK.
     func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
+        var sources: [MessageSource: any ClientRights] = [:]
         for item in wanted {
             stopRetained(session, item.filter)
             var found: [Message] = []
@@ -30,13 +31,13 @@ extension BrokerCore {
             }
             // The broker's own topics are few.
             system.retained.forEachMatch(item.filter) { _, message in
-                hand(message, item, to: session, now: now, effects: &effects)
+                hand(message, item, &sources, to: session, now: now, effects: &effects)
             }
             guard isAll else {
                 retainedScans.append(RetainedScan(session: session, wanted: item, order: keptOrder))
                 continue
             }
-            for message in found { hand(message, item, to: session, now: now, effects: &effects) }
+            for message in found { hand(message, item, &sources, to: session, now: now, effects: &effects) }
         }
         drain(session, now: now, effects: &effects)
     }
@@ -85,7 +86,8 @@ extension BrokerCore {
         }
         topicsLeft -= places
         messagesLeft -= found.count
-        for message in found { hand(message, wanted, to: scan.session, now: now, effects: &effects) }
+        var sources: [MessageSource: any ClientRights] = [:]
+        for message in found { hand(message, wanted, &sources, to: scan.session, now: now, effects: &effects) }
         drain(scan.session, now: now, effects: &effects)
         guard let next else { return nil }
         var rest = scan
@@ -103,6 +105,7 @@ extension BrokerCore {
     private func hand(
         _ message: Message,
         _ wanted: RetainedWanted,
+        _ sources: inout [MessageSource: any ClientRights],
         to session: Session,
         now: BrokerTime,
         effects: inout Effects
@@ -112,8 +115,12 @@ extension BrokerCore {
             counters.drop(.expired)
             return
         }
+        guard maySourceStillPublish(message, &sources) else {
+            counters.drop(.notAuthorized)
+            return
+        }
         let identifiers = wanted.identifier == 0 ? [] : [wanted.identifier]
-        let qos = min(message.qos, wanted.qos)
+        let qos = outgoingQoS(message, wanted.qos)
         if qos == .atMostOnce {
             push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
         } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
@@ -130,6 +137,14 @@ extension BrokerCore {
                 effects: &effects
             )
         }
+    }
+
+    /// Whether the client that published a retained message may still do so (`check_retain_source`).
+    private func maySourceStillPublish(_ message: Message, _ known: inout [MessageSource: any ClientRights]) -> Bool {
+        guard configuration.checksRetainSource, let source = message.source else { return true }
+        let rights = known[source] ?? authorizer.rights(of: source.identity, listener: source.listener)
+        known[source] = rights
+        return rights.allowsEverything || rights.mayPublish(message.topic)
     }
 
     /// Hands out no more for a subscription that has ended, or begins anew; for all of a session that has.

@@ -7,8 +7,8 @@ extension BrokerCore {
         let identifier = subscribe.properties.subscriptionIdentifier
         var filters: [Result<TopicFilter, MQTTError>] = []
         for request in subscribe.requests {
-            let filter = parse(request)
-            if case .failure(let error) = filter, error.reason == .protocolError {
+            let filter = parse(request, connection)
+            if case .failure(let error) = filter, endsConnection(error) {
                 // Before anything is applied: a packet that breaks a rule leaves nothing behind.
                 violated(connection.id, error: error, now: now, effects: &effects)
                 return
@@ -37,8 +37,15 @@ extension BrokerCore {
                 }
                 continue
             }
+            var options = request.options
+            options.qos = min(options.qos, connection.grants.qosMax)
+            if connection.isBridge {
+                // What 5.0 has options for, bridges of 3.x are given without asking.
+                options.noLocal = true
+                options.retainAsPublished = true
+            }
             let subscription = Subscription(
-                options: request.options,
+                options: options,
                 identifier: identifier,
                 sharedFilter: filter.isShared ? filter : nil
             )
@@ -59,14 +66,14 @@ extension BrokerCore {
                 session.subscriptions[filter] = subscription
                 table.insert(filter, session, subscription)
             }
-            reasons.append(ReasonCode(rawValue: request.options.qos.rawValue))
+            reasons.append(ReasonCode(rawValue: options.qos.rawValue))
             let handling = request.options.retainHandling
             // Never for shared subscriptions (section 4.8.2).
             if !filter.isShared && (handling == .sendAtSubscribe || (handling == .sendIfNew && previous == nil)) {
                 retainedWanted.append(
                     RetainedWanted(
                         filter: filter,
-                        qos: request.options.qos,
+                        qos: options.qos,
                         noLocal: request.options.noLocal,
                         identifier: identifier
                     )
@@ -91,9 +98,16 @@ extension BrokerCore {
         }
     }
 
-    private func parse(_ request: Subscribe.Request) -> Result<TopicFilter, MQTTError> {
+    private func endsConnection(_ error: MQTTError) -> Bool {
+        error.reason == .protocolError || configuration.answersAsMosquitto
+    }
+
+    private func parse(_ request: Subscribe.Request, _ connection: Connection) -> Result<TopicFilter, MQTTError> {
         do {
-            let filter = try TopicFilter(request.filter, maxLevels: configuration.topicLevelsMax)
+            let filter = try TopicFilter(
+                connection.grants.mounted(request.filter),
+                maxLevels: configuration.topicLevelsMax
+            )
             guard !filter.isShared || !request.options.noLocal else {
                 return .failure(MQTTError(.protocolError, "MQTT-3.8.3-4", "no local on a shared subscription"))
             }
@@ -151,13 +165,24 @@ extension BrokerCore {
 
     func handle(_ unsubscribe: Unsubscribe, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
+        var filters: [TopicFilter?] = []
+        for text in unsubscribe.filters {
+            do {
+                filters.append(
+                    try TopicFilter(connection.grants.mounted(text), maxLevels: configuration.topicLevelsMax)
+                )
+            } catch {
+                guard !endsConnection(error) else {
+                    violated(connection.id, error: error, now: now, effects: &effects)
+                    return
+                }
+                filters.append(nil)
+            }
+        }
         var reasons: [ReasonCode] = []
         var sequence: UInt64?
-        for text in unsubscribe.filters {
-            let filter: TopicFilter
-            do {
-                filter = try TopicFilter(text, maxLevels: configuration.topicLevelsMax)
-            } catch {
+        for filter in filters {
+            guard let filter else {
                 reasons.append(.topicFilterInvalid)
                 continue
             }

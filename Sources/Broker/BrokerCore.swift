@@ -58,6 +58,8 @@ public final class BrokerCore {
     /// Effects that wait for a commit, by the sequence they wait for, which never falls along the queue.
     var held: Deque<Held> = []
     var sessionsAwaitingCommit: [Session] = []
+    /// Sessions whose queue is full where that ends the connection; it ends at the end of the turn.
+    var overflowed: [Session] = []
     /// Whether the turn's record of acknowledgements and session changes is open.
     var bookkeepingIsOpen = false
     /// Copies of retained messages in it.
@@ -126,7 +128,7 @@ public final class BrokerCore {
     public func opened(_ id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
         let slot = Int(id.slot)
         while connections.count <= slot { connections.append(nil) }
-        connections[slot] = Connection(id: id, info: info, now: now)
+        connections[slot] = Connection(id: id, info: info, grants: Grants(info.policy, configuration), now: now)
     }
 
     /// A whole packet has come.
@@ -169,13 +171,15 @@ public final class BrokerCore {
         if connection.session == nil {
             auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
         }
-        if connection.state != .connected && error.reason == .unsupportedProtocolVersion {
-            // [MQTT-3.1.2-2]: the version is the one thing that is answered before CONNECT is understood.
-            effects.list.append(.send(id, .connack(Connack(reason: error.reason))))
+        if connection.state == .awaitingConnect, let answer = error.connackReason {
+            // [MQTT-3.1.2-2], section 3.1.4: some mistakes of CONNECT are answered, the others end the connection.
+            effects.list.append(.send(id, .connack(Connack(reason: answer))))
         }
+        let answer = configuration.answersAsMosquitto ? error.mosquittoReason : error.reason
         close(
             connection,
-            CloseReason(error.reason, statement: error.statement, error.message),
+            CloseReason(answer ?? error.reason, statement: error.statement, error.message),
+            silently: answer == nil,
             effects: &effects
         )
         detach(connection, now: now, effects: &effects)
@@ -198,6 +202,7 @@ public final class BrokerCore {
 
     /// Ends a batch of events. Call it before the effects are performed.
     public func endTurn(now: BrokerTime, effects: inout Effects) {
+        if !overflowed.isEmpty { disconnectOverflowed(now: now, effects: &effects) }
         if !retainedScans.isEmpty || handsOutRetained { continueRetained(now: now, effects: &effects) }
         if accessSweep != nil { continueAccessSweep(now: now, effects: &effects) }
         closeBookkeeping(&effects)
@@ -231,16 +236,18 @@ public final class BrokerCore {
     }
 
     /// Closes a connection from our side, with a DISCONNECT where the version has one [MQTT-3.14.0-1].
-    func close(_ connection: Connection, _ reason: CloseReason, effects: inout Effects) {
+    func close(_ connection: Connection, _ reason: CloseReason, silently: Bool = false, effects: inout Effects) {
         guard connection.state != .closing else { return }
-        if connection.state == .connected && connection.isV5 {
+        if connection.state == .connected && connection.isV5 && !silently {
             var properties: Properties = []
             // [MQTT-3.14.2-3]: no text if the client takes hardly any bytes.
             let hasRoom = connection.clientPacketBytesMax > 512
             if reason.reason.sendsElsewhere, let reference = configuration.serverReference {
                 properties.values.append(.serverReference(reference))
             }
-            if connection.wantsProblemInformation && hasRoom && !reason.message.isEmpty {
+            if configuration.sendsReasonStrings && connection.wantsProblemInformation && hasRoom
+                && !reason.message.isEmpty
+            {
                 properties.values.append(.reasonString(reason.message))
             }
             effects.list.append(
