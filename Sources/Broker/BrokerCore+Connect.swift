@@ -7,12 +7,12 @@ extension BrokerCore {
     func handle(_ connect: Connect, on connection: Connection, effects: inout Effects) {
         counters.connectsReceived &+= 1
         connection.isV5 = connect.version == .v5
+        let policy = connection.info.policy
         guard !isLeaving else {
             let message = "the node sends its clients to another server"
             refuse(connection, .useAnotherServer, message, statement: "section 4.11", effects: &effects)
             return
         }
-        let policy = connection.info.policy
         var connect = connect
         guard policy.versions.contains(connect.version) else {
             refuse(
@@ -137,7 +137,7 @@ extension BrokerCore {
             let isTrusted = connection.info.isTrusted
             let rights =
                 isTrusted ? TrustedRights() : authorizer.rights(of: identity, listener: connection.info.listener)
-            if let will = connect.will, !rights.mayPublish(will.topic) || !(isTrusted || mayCarry(will.topic)) {
+            if let will = connect.will, !rights.mayPublish(will.topic) || !isTrusted && !mayCarry(will.topic) {
                 refuse(
                     connection,
                     .notAuthorized,

@@ -1,7 +1,7 @@
 import DequeModule
 import MQTT
 
-// Retained messages for new subscriptions: a few at once, many over as many turns as it takes (MQTT 5.0 section 3.3.1.3).
+// Retained messages for new subscriptions: a few at once, many over as many turns as it takes (section 3.3.1.3).
 
 /// A subscription whose retained messages are handed out over many turns.
 struct RetainedScan {
@@ -16,7 +16,6 @@ struct RetainedScan {
 extension BrokerCore {
     /// Hands out the retained messages of new subscriptions, behind their SUBACK.
     func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
-        var sources: [MessageSource: any ClientRights] = [:]
         for item in wanted {
             stopRetained(session, item.filter)
             var found: [Message] = []
@@ -31,14 +30,15 @@ extension BrokerCore {
             }
             // The broker's own topics are few.
             system.retained.forEachMatch(item.filter) { _, message in
-                hand(message, item, &sources, to: session, now: now, effects: &effects)
+                hand(message, item, to: session, now: now, effects: &effects)
             }
             guard isAll else {
                 retainedScans.append(RetainedScan(session: session, wanted: item, order: keptOrder))
                 continue
             }
-            for message in found { hand(message, item, &sources, to: session, now: now, effects: &effects) }
+            for message in found { hand(message, item, to: session, now: now, effects: &effects) }
         }
+        sourceRights.removeAll()
         drain(session, now: now, effects: &effects)
     }
 
@@ -64,6 +64,7 @@ extension BrokerCore {
                 retainedScans.append(next)
             }
         }
+        sourceRights.removeAll()
         handsOutRetained = isReady
     }
 
@@ -86,8 +87,7 @@ extension BrokerCore {
         }
         topicsLeft -= places
         messagesLeft -= found.count
-        var sources: [MessageSource: any ClientRights] = [:]
-        for message in found { hand(message, wanted, &sources, to: scan.session, now: now, effects: &effects) }
+        for message in found { hand(message, wanted, to: scan.session, now: now, effects: &effects) }
         drain(scan.session, now: now, effects: &effects)
         guard let next else { return nil }
         var rest = scan
@@ -105,7 +105,6 @@ extension BrokerCore {
     private func hand(
         _ message: Message,
         _ wanted: RetainedWanted,
-        _ sources: inout [MessageSource: any ClientRights],
         to session: Session,
         now: BrokerTime,
         effects: inout Effects
@@ -115,7 +114,7 @@ extension BrokerCore {
             counters.drop(.expired)
             return
         }
-        guard maySourceStillPublish(message, &sources) else {
+        guard maySourceStillPublish(message) else {
             counters.drop(.notAuthorized)
             return
         }
@@ -140,10 +139,10 @@ extension BrokerCore {
     }
 
     /// Whether the client that published a retained message may still do so (`check_retain_source`).
-    private func maySourceStillPublish(_ message: Message, _ known: inout [MessageSource: any ClientRights]) -> Bool {
+    private func maySourceStillPublish(_ message: Message) -> Bool {
         guard configuration.checksRetainSource, let source = message.source else { return true }
-        let rights = known[source] ?? authorizer.rights(of: source.identity, listener: source.listener)
-        known[source] = rights
+        let rights = sourceRights[source] ?? authorizer.rights(of: source.identity, listener: source.listener)
+        sourceRights[source] = rights
         return rights.allowsEverything || rights.mayPublish(message.topic)
     }
 

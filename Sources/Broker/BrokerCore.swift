@@ -40,6 +40,8 @@ public final class BrokerCore {
     /// written and other events had their turn.
     public var wantsAnotherTurn: Bool { handsOutRetained || accessSweep != nil }
     var handsOutRetained = false
+    /// What the publishers of retained messages may do, while some are handed out.
+    var sourceRights: [MessageSource: any ClientRights] = [:]
     /// Whether clients are sent to another server.
     var isLeaving = false
     var durableReaders: UInt32 = 0

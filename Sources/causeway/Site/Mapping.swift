@@ -22,6 +22,7 @@ extension Duration {
 extension BrokerConfiguration {
     init(_ site: SiteConfiguration, instanceID: String) {
         self.init(site.limits, instanceID: instanceID)
+        systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
@@ -37,6 +38,7 @@ extension BrokerConfiguration {
         receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         packetBytesMax = limits.maxPacketBytes
         topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
+        topicAliasMaximumOutbound = UInt16(clamping: limits.topicAliasMaximumOutbound)
         topicLevelsMax = limits.maxTopicLevels
         subscriptionsPerSessionMax = limits.maxSubscriptions
         retainedMessagesMax = limits.maxRetainedMessages
@@ -45,64 +47,6 @@ extension BrokerConfiguration {
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
         connectSeconds = limits.connectTimeout.wholeSeconds
         self.instanceID = instanceID
-    }
-}
-
-extension SiteServerConfiguration.Listener {
-    init(_ listener: ListenerConfiguration) {
-        self.init(
-            name: listener.name,
-            host: listener.bind.host,
-            port: listener.bind.port,
-            tls: listener.tls.map { tls in
-                SiteServerConfiguration.TLS(
-                    certificateFile: tls.certificateFile,
-                    keyFile: tls.keyFile,
-                    authorityFile: tls.authorityFile,
-                    requireCertificate: tls.requireCertificate,
-                    useIdentityAsUsername: tls.useIdentityAsUsername,
-                    minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12
-                )
-            },
-            insecure: listener.isInsecureAllowed,
-            allowAnonymous: listener.allowAnonymous,
-            connectionsMax: listener.maxConnections,
-            policy: ListenerPolicy(listener)
-        )
-    }
-}
-
-extension ListenerPolicy {
-    init(_ listener: ListenerConfiguration) {
-        self.init()
-        versions = Set(
-            listener.protocolVersions.map { version in
-                switch version {
-                case .v31: .v3_1
-                case .v311: .v3_1_1
-                case .v5: .v5
-                }
-            }
-        )
-        mountPoint = listener.mountPoint
-        qosMax = QoS(rawValue: UInt8(clamping: listener.maxQoS)) ?? .exactlyOnce
-        isRetainAvailable = listener.isRetainAvailable ?? true
-        packetBytesMax = listener.maxPacketBytes
-        keepAliveSecondsMax = listener.maxKeepAliveSeconds.map { UInt16(clamping: $0) }
-        receiveMaximum = listener.receiveMaximum.map { UInt16(clamping: $0) }
-        topicAliasMaximum = listener.topicAliasMaximum.map { UInt16(clamping: $0) }
-        topicAliasMaximumOutbound = listener.topicAliasMaximumOutbound.map { UInt16(clamping: $0) }
-        assignedClientIDPrefix = listener.assignedClientIDPrefix
-        allowsEmptyClientID = listener.allowsEmptyClientID
-        usesUsernameAsClientID = listener.usesUsernameAsClientID
-    }
-}
-
-extension SiteServerLimits {
-    init(_ limits: LimitsConfiguration) {
-        self.init()
-        decoder.maxPacketBytes = limits.maxPacketBytes
-        decoder.maxTopicLevels = limits.maxTopicLevels
     }
 }
 

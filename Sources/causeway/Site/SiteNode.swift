@@ -20,6 +20,7 @@ final class SiteNode: Sendable {
     let runtime: HandlerRuntime?
     /// Nil without a journal, which they read.
     let bridges: SiteBridges?
+    let relays: SiteRelays
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
@@ -49,14 +50,17 @@ final class SiteNode: Sendable {
         }
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
+        let access = try await SiteAccess(configuration)
         let server = try makeServer(
             configuration,
+            access: access,
             opened: opened,
             recovered: recovered,
             readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
+        access.attach(server, audit: nil)
         opened?.notices.add { [weak server] in server?.journalNotice($0) }
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
@@ -81,6 +85,9 @@ final class SiteNode: Sendable {
             if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
         }
         try bridges?.start(server)
+        let relays = SiteRelays(server, logger: logger)
+        try relays.apply(configuration)
+        try relays.start()
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
@@ -92,7 +99,7 @@ final class SiteNode: Sendable {
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
+        return SiteNode(listeners, journal, server, runtime, bridges, relays, console, probe)
     }
 
     private init(
@@ -101,6 +108,7 @@ final class SiteNode: Sendable {
         _ server: SiteServer,
         _ runtime: HandlerRuntime?,
         _ bridges: SiteBridges?,
+        _ relays: SiteRelays,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -109,6 +117,7 @@ final class SiteNode: Sendable {
         self.server = server
         self.runtime = runtime
         self.bridges = bridges
+        self.relays = relays
         self.console = console
         self.probe = probe
     }
@@ -117,6 +126,7 @@ final class SiteNode: Sendable {
     func stop() async {
         probe.stop()
         await console?.stop()
+        relays.stop()
         bridges?.stop()
         runtime?.stop()
         await server.shutDown()
@@ -134,29 +144,25 @@ final class SiteNode: Sendable {
 
     private static func makeServer(
         _ configuration: SiteConfiguration,
+        access: SiteAccess,
         opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
         oldest: OldestNeeded,
         logger: Logger
     ) throws -> SiteServer {
-        let limits = configuration.limits
-        let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
         let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
-            configuration: SiteServerConfiguration(
-                listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
-                limits: SiteServerLimits(limits),
-                journalKeep: configuration.journal.keep
-            ),
+            configuration: SiteServerConfiguration(configuration),
             journal: opened?.journal,
-            authenticator: try ListenerAuthenticator.make(configuration.users),
+            authenticator: access,
+            controlPlane: access.controlPlane,
             logger: logger,
             externalOldestNeeded: { oldest.value },
             makeCore: {
                 try recovered.makeCore(
                     core,
-                    authorizer,
+                    access.authorizer,
                     readers: readers,
                     from: opened,
                     logger: logger
