@@ -33,6 +33,8 @@ final class SimulatedSite {
     private(set) var closed: [UInt32: CloseReason] = [:]
     /// The most effects of one turn.
     private(set) var largestTurn = 0
+    /// What the listener grants to connections that are opened from now on.
+    var policy = ListenerPolicy()
     /// The size of the largest packet that was sent to each client.
     private(set) var largestBytes: [UInt32: Int] = [:]
     private var decoders: [UInt32: PacketDecoder] = [:]
