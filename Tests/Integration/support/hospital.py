@@ -32,6 +32,8 @@ class Hospital(Node):
                 text = path.read_text()
                 for word, value in words.items():
                     text = text.replace(word, value)
+                if way == "mosquitto":
+                    text = self._for_older(path, text)
                 target = folder / path.relative_to(TEMPLATE)
                 target.write_text(text)
                 target.chmod(0o600 if path.name == "acl" else 0o644)
@@ -42,6 +44,12 @@ class Hospital(Node):
         for name, password in PASSWORDS.items():
             run(["mosquitto_passwd", "-b", users, name, password], check=0)
         self.file = folder / "mosquitto.conf"
+
+    @staticmethod
+    def _for_older(path, text):
+        """What Debian's Mosquitto takes, which is older than 2.1 and gives up its rights to these files."""
+        lines = [line for line in text.splitlines() if not line.startswith("accept_protocol_versions")]
+        return "\n".join(lines + (["user root"] if path.name == "mosquitto.conf" else [])) + "\n"
 
     def imported(self):
         """`causeway import`, as a finished process; its result is site.yaml."""
