@@ -7,7 +7,7 @@ extension BrokerCore {
 
     /// Publishes a will as its client would have [MQTT-3.1.2-8].
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard mayPublish(session, will.topic), !will.topic.isReserved || session.isTrusted else {
+        guard mayPublish(session, will.topic), session.isTrusted || mayCarry(will.topic) else {
             counters.drop(.notAuthorized)
             return
         }
@@ -21,7 +21,8 @@ extension BrokerCore {
             receivedMilliseconds: now.wallMilliseconds,
             expiresNanoseconds: properties.expiryInstant(now),
             origin: .will,
-            publisher: session.identity.clientID
+            publisher: session.identity.clientID,
+            source: will.retain ? session.source : nil
         )
         _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
     }
