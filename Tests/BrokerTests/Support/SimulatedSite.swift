@@ -57,12 +57,12 @@ final class SimulatedSite {
 
     // MARK: - Events
 
-    func open(_ slot: UInt32, listener: String = "test", policy: ListenerPolicy = .init()) {
+    func open(_ slot: UInt32, listener: String = "test", policy: ListenerPolicy? = nil) {
         generations[slot, default: 0] += 1
         closed[slot] = nil
         received[slot] = []
         decoders[slot] = nil
-        let info = ConnectionInfo(listener: listener, remoteAddress: "sim", policy: policy)
+        let info = ConnectionInfo(listener: listener, remoteAddress: "sim", policy: policy ?? self.policy)
         core.opened(id(slot), info: info, now: now)
     }
 
@@ -76,7 +76,7 @@ final class SimulatedSite {
         _ slot: UInt32,
         _ connect: Connect,
         listener: String = "test",
-        policy: ListenerPolicy = .init()
+        policy: ListenerPolicy? = nil
     ) throws -> Connack {
         open(slot, listener: listener, policy: policy)
         decoders[slot] = PacketDecoder(version: connect.version, role: .client)
