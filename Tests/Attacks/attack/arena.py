@@ -92,6 +92,10 @@ class Target:
         return Peer(options.pop("port", self.port), version, **options)
 
     @property
+    def is_mosquitto(self):
+        return isinstance(self.node, Mosquitto)
+
+    @property
     def pid(self):
         return self.node.process.process.pid
 

@@ -186,8 +186,8 @@ class Aiomqtt(Looped):
 
     def drop(self):
         connection = self.client._client.socket()
-        # Before the loop may close anything in good order.
-        connection.shutdown(socket.SHUT_RDWR)
+        # Before the loop may close anything in good order; paho wraps the socket of a WebSocket.
+        getattr(connection, "_socket", connection).shutdown(socket.SHUT_RDWR)
         self.stop_loop()
 
     def close(self):
