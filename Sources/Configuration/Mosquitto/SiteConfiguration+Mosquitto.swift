@@ -278,7 +278,8 @@ struct MosquittoTranslation {
         limits.overflow = .dropNewest
         limits.maxPacketBytes = min(settings.maxPacketBytes, 268_435_455)
         limits.messageSizeLimit = settings.messageSizeLimit
-        limits.maxTopicLevels = 200
+        // 200 separators.
+        limits.maxTopicLevels = 201
         limits.maxSubscriptions = 1_000_000
         limits.maxSessions = settings.globalMaxClients ?? 10_000_000
         limits.sessionExpiryMax = settings.persistentClientExpirationSeconds.map { .seconds($0) }
