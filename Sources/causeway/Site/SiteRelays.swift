@@ -38,11 +38,6 @@ final class SiteRelays: Sendable {
         _ = service.waitUntilAttached(milliseconds: Self.attachMilliseconds)
     }
 
-    /// Takes over a changed configuration: relays are added, changed and removed, the others go on.
-    func reload(_ configuration: SiteConfiguration) throws {
-        try service.apply(try Self.settings(configuration))
-    }
-
     func stop() { service.stop() }
 
     /// A client of the core inside this process. Its topic lines are the operator's word on what it may do, so no rule
@@ -111,6 +106,33 @@ final class SiteRelays: Sendable {
             .counter("causeway_relay_reconnects", "Connections that ended, by reason", byReason(\.reconnects)),
             .counter("causeway_relay_dropped", "Messages that were not passed on, by reason", byReason(\.dropped)),
         ]
+    }
+}
+
+/// Relays are added, changed and removed while the node runs; those that are as they were go on.
+extension SiteRelays: Reloadable {
+    var name: String { "relays" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        let settings = try Self.settings(new)
+        try RelayService.check(settings)
+        guard settings != (try Self.settings(old)) else { return .nothing }
+        let service = service
+        return PreparedReload {
+            // A relay that is removed may take seconds to say goodbye, and blocks for it: not on the pool of tasks.
+            let failure: BridgeError? = await withCheckedContinuation { continuation in
+                DispatchQueue.global().async {
+                    do throws(BridgeError) {
+                        try service.apply(settings)
+                        continuation.resume(returning: nil)
+                    } catch {
+                        continuation.resume(returning: error)
+                    }
+                }
+            }
+            if let failure { throw failure }
+            return ReloadNotes(applied: settings.map { "relay \($0.name)" })
+        }
     }
 }
 
