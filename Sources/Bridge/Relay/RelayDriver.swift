@@ -38,6 +38,8 @@ final class RelayDriver {
     /// Settings that count from the next connection on.
     var successor: RelaySettings?
     var outcome: Outcome?
+    /// How it ends once nothing is under way, and when at the latest.
+    var ending: (outcome: Outcome, deadline: UInt64)?
     var actions: [RelayAction] = []
     var keptMemory: RelayMemory
 
@@ -63,6 +65,7 @@ final class RelayDriver {
         while true {
             let now = MonotonicClock.nanoseconds()
             takeOrders(now: now)
+            if let ending, machine.isIdle || now >= ending.deadline { outcome = ending.outcome }
             if let outcome {
                 finish(outcome)
                 publish(health(now: MonotonicClock.nanoseconds()))
@@ -84,11 +87,11 @@ final class RelayDriver {
     private func takeOrders(now: UInt64) {
         for order in inbox.takeAll() {
             switch order {
-            case .stop: outcome = .stopped
+            case .stop: end(.stopped, now: now)
             case .pause: isPaused = true
             case .resume: isPaused = false
             case .replace(let settings, let isImmediate):
-                if isImmediate || remote == nil { outcome = .replaced(settings) } else { successor = settings }
+                if isImmediate || remote == nil { end(.replaced(settings), now: now) } else { successor = settings }
             case .connected(let number, let result): connected(number, result, now: now)
             case .probed(let isThere):
                 isProbing = false
@@ -96,6 +99,12 @@ final class RelayDriver {
                 if isThere { loseRemote(.primary, now: now) } else { attempts.primaryIsAway(now: now) }
             }
         }
+    }
+
+    private func end(_ outcome: Outcome, now: UInt64) {
+        if case .stopped? = ending?.outcome { return }
+        machine.isEnding = true
+        ending = (outcome, now &+ UInt64(RelayLimits.endingMillisecondsMax) &* 1_000_000)
     }
 
     // MARK: - The core
@@ -241,7 +250,7 @@ final class RelayDriver {
         let wasUp = machine.remote == .up
         machine.remoteLost(now: now, &actions)
         remoteFailed(loss, connectedNanoseconds: wasUp ? since : nil, now: now)
-        if let successor { outcome = .replaced(successor) }
+        if let successor, ending == nil { outcome = .replaced(successor) }
     }
 
     private func remoteFailed(_ loss: RelayLoss, connectedNanoseconds: UInt64? = nil, now: UInt64) {
@@ -293,7 +302,7 @@ final class RelayDriver {
     }
 
     private func nextDeadline(now: UInt64) -> UInt64 {
-        var next = UInt64.max
+        var next = ending?.deadline ?? .max
         if local == nil { next = min(next, localRetryNanoseconds) }
         if remote == nil, !isConnecting, !isPaused, machine.local == .up {
             next = min(next, attempts.nextNanoseconds ?? .max)

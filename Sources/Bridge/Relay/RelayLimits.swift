@@ -20,6 +20,8 @@ enum RelayLimits {
     static let connectSecondsMax = 10
     /// The wait before the preferred address is tried again.
     static let primaryRetrySeconds = 5
+    /// How long exchanges that are under way may take to end before an orderly end, in milliseconds.
+    static let endingMillisecondsMax = 500
     /// What `stop` waits for the thread.
     static let stopSecondsMax = 5
 }

@@ -28,6 +28,8 @@ extension RelayMachine {
     mutating func takeIncoming(_ publish: Publish, now: UInt64, _ actions: inout [RelayAction]) {
         var publish = publish
         guard resolveAlias(&publish, &actions) else { return }
+        // Without an acknowledgement it comes again after the next start.
+        guard !isEnding || publish.qos == .atMostOnce || incoming[publish.packetID] != nil else { return }
         health.receivedTotal &+= 1
         lastMessageNanoseconds = now
         switch publish.qos {

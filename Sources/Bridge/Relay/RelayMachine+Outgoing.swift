@@ -39,6 +39,8 @@ extension RelayMachine {
             }
             return
         }
+        // It stays in the session here, for the next start.
+        guard !isEnding || publish.qos == .atMostOnce else { return }
         // Without DUP the core uses the identifier for a new message: what was remembered of it is over.
         if !publish.duplicate, remembered.removeValue(forKey: publish.packetID) != nil { isMemoryDirty = true }
         lastMessageNanoseconds = now
@@ -78,7 +80,7 @@ extension RelayMachine {
 
     /// Sends as much as the other broker's window takes.
     mutating func sendUnsent(now: UInt64, _ actions: inout [RelayAction]) {
-        guard remote == .up else { return }
+        guard remote == .up, !isEnding else { return }
         var sent = 0
         for localID in unsent {
             guard outgoingByRemoteID.count + ownRemoteIDs.count < remoteWindow || remoteQoSMax == .atMostOnce else {

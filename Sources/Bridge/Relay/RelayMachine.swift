@@ -98,6 +98,8 @@ struct RelayMachine: Sendable {
     var incoming: [UInt16: IncomingExchange] = [:]
     var pendingIncoming: [Publish] = []
     var pendingIncomingBytes = 0
+    /// Nothing new is begun: what is under way may end before the relay does.
+    var isEnding = false
     /// When a message last went either way.
     var lastMessageNanoseconds: UInt64 = 0
     /// QoS 0 messages that a lazy relay holds while it is not connected.
@@ -127,6 +129,11 @@ struct RelayMachine: Sendable {
             memory.exchanges[localID] = exchange.remoteID
         }
         return memory
+    }
+
+    /// Whether no exchange is under way that could still end on this connection.
+    var isIdle: Bool {
+        remote != .up || (outgoingByRemoteID.isEmpty && !incoming.values.contains { $0.phase.isUnderWay })
     }
 
     var localFilters: [String] { settings.topics.filter(\.direction.goesOut).map(\.localFilter) }

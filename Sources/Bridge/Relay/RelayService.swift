@@ -155,14 +155,8 @@ public final class RelayService: Sendable {
     /// changed ones go on with what changed, each by its own ``RelaySettings/reloadsImmediately``. All or nothing: if
     /// one of the settings is not possible, nothing changes.
     public func apply(_ settings: [RelaySettings]) throws(BridgeError) {
+        try Self.check(settings)
         let names = Set(settings.map(\.name))
-        guard names.count == settings.count else {
-            throw BridgeError(.invalidSettings, "two connections have the same name")
-        }
-        for setting in settings {
-            try setting.validate()
-            _ = try RelayTopicMap(setting.topics)
-        }
         let (known, isRunning) = shared.withLock { ($0.relays, $0.isRunning) }
         for (name, relay) in known where !names.contains(name) {
             shared.withLock { $0.relays[name] = nil }
@@ -176,6 +170,20 @@ public final class RelayService: Sendable {
             let relay = try Relay(settings: setting, attach: attach, log: log)
             shared.withLock { $0.relays[setting.name] = relay }
             if isRunning { try relay.start() }
+        }
+    }
+
+    /// Whether ``apply(_:)`` would take these settings.
+    public static func check(_ settings: [RelaySettings]) throws(BridgeError) {
+        guard Set(settings.map(\.name)).count == settings.count else {
+            throw BridgeError(.invalidSettings, "two connections have the same name")
+        }
+        guard Set(settings.map(\.localClientID)).count == settings.count else {
+            throw BridgeError(.invalidSettings, "two connections have the same `local_clientid`")
+        }
+        for setting in settings {
+            try setting.validate()
+            _ = try RelayTopicMap(setting.topics)
         }
     }
 

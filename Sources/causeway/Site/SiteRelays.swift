@@ -117,6 +117,33 @@ final class SiteRelays: Sendable {
     }
 }
 
+/// Relays are added, changed and removed while the node runs; those that are as they were go on.
+extension SiteRelays: Reloadable {
+    var name: String { "relays" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        let settings = try Self.settings(new)
+        try RelayService.check(settings)
+        guard settings != (try Self.settings(old)) else { return .nothing }
+        let service = service
+        return PreparedReload {
+            // A relay that is removed may take seconds to say goodbye, and blocks for it: not on the pool of tasks.
+            let failure: BridgeError? = await withCheckedContinuation { continuation in
+                DispatchQueue.global().async {
+                    do throws(BridgeError) {
+                        try service.apply(settings)
+                        continuation.resume(returning: nil)
+                    } catch {
+                        continuation.resume(returning: error)
+                    }
+                }
+            }
+            if let failure { throw failure }
+            return ReloadNotes(applied: settings.map { "relay \($0.name)" })
+        }
+    }
+}
+
 extension RelaySettings {
     init(_ bridge: MosquittoBridge, in site: SiteConfiguration, hostName: String) throws {
         self.init(
