@@ -21,88 +21,45 @@ extension Duration {
 
 extension BrokerConfiguration {
     init(_ site: SiteConfiguration, instanceID: String) {
-        self.init(site.limits, instanceID: instanceID)
+        self = site.compatibility == .mosquitto ? .mosquitto : BrokerConfiguration()
+        take(site.limits, instanceID)
+        systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
         self.init()
+        take(limits, instanceID)
+    }
+
+    private mutating func take(_ limits: LimitsConfiguration, _ instanceID: String) {
         inflightMessagesMax = limits.maxInflightMessages
+        inflightBytesMax = limits.maxInflightBytes
         queuedMessagesMax = limits.maxQueuedMessages
         queuedBytesMax = limits.maxQueuedBytes
         overflow =
             switch limits.overflow {
             case .dropOldest: .dropOldest
-            case .dropNewest, .disconnect: .dropNewest
+            case .dropNewest: .dropNewest
+            case .disconnect: .disconnect
             }
         receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         packetBytesMax = limits.maxPacketBytes
+        if limits.messageSizeLimit > 0 { payloadBytesMax = limits.messageSizeLimit }
         topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
+        topicAliasMaximumOutbound = UInt16(clamping: limits.topicAliasMaximumOutbound)
         topicLevelsMax = limits.maxTopicLevels
         subscriptionsPerSessionMax = limits.maxSubscriptions
         retainedMessagesMax = limits.maxRetainedMessages
+        isRetainAvailable = limits.isRetainAvailable
+        checksRetainSource = limits.checkRetainSource
+        queuesQoS0 = limits.queueQoS0Messages
+        upgradesOutgoingQoS = limits.upgradeOutgoingQoS
+        clientIDPrefixes = limits.clientIDPrefixes
         sessionsMax = limits.maxSessions
         sessionExpirySecondsMax = limits.sessionExpiryMax.map { UInt32(clamping: $0.wholeSeconds) } ?? .max
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
         connectSeconds = limits.connectTimeout.wholeSeconds
         self.instanceID = instanceID
-    }
-}
-
-extension SiteServerConfiguration.Listener {
-    init(_ listener: ListenerConfiguration) {
-        self.init(
-            name: listener.name,
-            host: listener.bind.host,
-            port: listener.bind.port,
-            tls: listener.tls.map { tls in
-                SiteServerConfiguration.TLS(
-                    certificateFile: tls.certificateFile,
-                    keyFile: tls.keyFile,
-                    authorityFile: tls.authorityFile,
-                    requireCertificate: tls.requireCertificate,
-                    useIdentityAsUsername: tls.useIdentityAsUsername,
-                    minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12
-                )
-            },
-            insecure: listener.isInsecureAllowed,
-            allowAnonymous: listener.allowAnonymous,
-            connectionsMax: listener.maxConnections,
-            policy: ListenerPolicy(listener)
-        )
-    }
-}
-
-extension ListenerPolicy {
-    init(_ listener: ListenerConfiguration) {
-        self.init()
-        versions = Set(
-            listener.protocolVersions.map { version in
-                switch version {
-                case .v31: .v3_1
-                case .v311: .v3_1_1
-                case .v5: .v5
-                }
-            }
-        )
-        mountPoint = listener.mountPoint
-        qosMax = QoS(rawValue: UInt8(clamping: listener.maxQoS)) ?? .exactlyOnce
-        isRetainAvailable = listener.isRetainAvailable ?? true
-        packetBytesMax = listener.maxPacketBytes
-        keepAliveSecondsMax = listener.maxKeepAliveSeconds.map { UInt16(clamping: $0) }
-        receiveMaximum = listener.receiveMaximum.map { UInt16(clamping: $0) }
-        topicAliasMaximum = listener.topicAliasMaximum.map { UInt16(clamping: $0) }
-        topicAliasMaximumOutbound = listener.topicAliasMaximumOutbound.map { UInt16(clamping: $0) }
-        assignedClientIDPrefix = listener.assignedClientIDPrefix
-        allowsEmptyClientID = listener.allowsEmptyClientID
-        usesUsernameAsClientID = listener.usesUsernameAsClientID
-    }
-}
-
-extension SiteServerLimits {
-    init(_ limits: LimitsConfiguration) {
-        self.init()
-        decoder.maxPacketBytes = limits.maxPacketBytes
-        decoder.maxTopicLevels = limits.maxTopicLevels
     }
 }
 
