@@ -32,6 +32,8 @@ let package = Package(
         .executable(name: "causeway", targets: ["causeway"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
+        // For the fuzzers under Tests/Fuzz, which are a package of their own.
+        .library(name: "FuzzedParts", targets: ["MQTT", "Broker", "Access", "SiteServer", "CausewayConfiguration"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),

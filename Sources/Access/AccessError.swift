@@ -37,10 +37,20 @@ public struct AccessError: Error, Sendable, CustomStringConvertible {
         line: Int = #line
     ) {
         self.code = code
-        self.message = message
+        self.message = Self.visible(message)
         self.cause = cause
         self.fileID = fileID
         self.line = line
+    }
+
+    /// The text on one line: what a file holds moves no operator's cursor, and ends no line of a log.
+    private static func visible(_ text: String) -> String {
+        text.unicodeScalars.reduce(into: "") { line, scalar in
+            switch scalar.value {
+            case 0..<0x20, 0x7F..<0xA0, 0x2028...0x202E: line += "\\u{" + String(scalar.value, radix: 16) + "}"
+            default: line.unicodeScalars.append(scalar)
+            }
+        }
     }
 
     /// The message, and what the layer below said.

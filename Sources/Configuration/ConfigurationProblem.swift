@@ -73,7 +73,7 @@ extension ConfigurationProblem: CustomStringConvertible {
         if !path.isEmpty { text += "\(path): " }
         text += message
         if let hint { text += " (\(hint))" }
-        return text
+        return text.visible
     }
 }
 

@@ -3,10 +3,8 @@ import PackageDescription
 
 /// libFuzzer harnesses. They are a package of their own so that neither the instrumentation nor the unsafe flags reach
 /// the product. `run.sh` builds and runs them.
-let fuzzer: [SwiftSetting] = [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])]
-let dependencies: [Target.Dependency] = [
-    .product(name: "MQTT", package: "causeway"),
-    .product(name: "NIOCore", package: "swift-nio"),
+let fuzzers = [
+    "FuzzPackets", "FuzzTopics", "FuzzText", "FuzzCore", "FuzzAccess", "FuzzConfiguration", "FuzzTransport",
 ]
 
 let package = Package(
@@ -16,20 +14,17 @@ let package = Package(
         .package(name: "causeway", path: "../.."),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     ],
-    targets: [
+    targets: fuzzers.map { name in
         .executableTarget(
-            name: "FuzzPackets",
-            dependencies: dependencies,
-            swiftSettings: fuzzer,
+            name: name,
+            dependencies: [
+                .product(name: "FuzzedParts", package: "causeway"), .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]
-        ),
-        .executableTarget(
-            name: "FuzzTopics",
-            dependencies: dependencies,
-            swiftSettings: fuzzer,
-            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]
-        ),
-        .executableTarget(name: "FuzzSeeds", dependencies: [.product(name: "NIOCore", package: "swift-nio")]),
+        )
+    } + [
+        .executableTarget(name: "FuzzSeeds", dependencies: [.product(name: "NIOCore", package: "swift-nio")])
     ],
     swiftLanguageModes: [.v6]
 )

@@ -32,5 +32,5 @@ public struct MosquittoNote: Sendable, Hashable {
 
 extension MosquittoNote: CustomStringConvertible {
     /// `mosquitto.conf:7: memory_limit: …`, on one line.
-    public var description: String { "\(place.file):\(place.line): \(option): \(message)" }
+    public var description: String { "\(place.file):\(place.line): \(option): \(message)".visible }
 }

@@ -1,0 +1,1 @@
+../../../BrokerTests/Support/FuzzScript.swift

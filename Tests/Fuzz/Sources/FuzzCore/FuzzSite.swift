@@ -1,0 +1,1 @@
+../../../BrokerTests/Support/FuzzSite.swift

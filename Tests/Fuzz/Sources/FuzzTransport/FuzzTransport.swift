@@ -1,0 +1,1 @@
+../../../SiteServerTests/Support/FuzzTransport.swift
