@@ -72,7 +72,9 @@ public struct PasswordHash: Sendable, Hashable {
             }
             return Array(data)
         }
-        func number(_ text: String, in range: ClosedRange<Int>) -> Int? { Int(text).flatMap { range.contains($0) ? $0 : nil } }
+        func number(_ text: String, in range: ClosedRange<Int>) -> Int? {
+            Int(text).flatMap { range.contains($0) ? $0 : nil }
+        }
         switch (kind, fields.count) {
         case ("7", 3):
             guard let iterations = number(fields[0], in: 1...iterationsMax), let salt = bytes(fields[1]),
@@ -178,7 +180,9 @@ public struct PasswordHash: Sendable, Hashable {
             )
             return key.withUnsafeBytes { Array($0) }
         case .scram(let iterations):
-            let keys = try ScramKeys(password: password, salt: salt, iterations: iterations)
+            let text = String(decoding: password, as: UTF8.self)
+            let prepared = ScramServer.prepared(text).map { Array($0.utf8) } ?? password
+            let keys = try ScramKeys(password: prepared, salt: salt, iterations: iterations)
             return keys.storedKey + keys.serverKey
         }
     }

@@ -1,5 +1,5 @@
-import Access
-import SiteServer
+public import Access
+public import SiteServer
 
 // Access knows nothing of the server that it serves; here the two meet.
 

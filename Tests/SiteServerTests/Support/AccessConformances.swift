@@ -1,4 +1,4 @@
-import Access
-import SiteServer
+public import Access
+public import SiteServer
 
 extension ListenerAuthenticator: Authenticator {}
