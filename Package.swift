@@ -60,10 +60,12 @@ let package = Package(
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
         .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",
             dependencies: [
-                "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras,
+                "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras, x509,
+                asn1,
             ],
             swiftSettings: strict
         ),
@@ -103,7 +105,8 @@ let package = Package(
         .executableTarget(
             name: "causeway",
             dependencies: [
-                "MQTT", "Broker", "HandlerKit", "Journal", "Access", "SiteServer", "MosquittoClient", "HandlerRuntime",
+                "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
+                "HandlerRuntime",
                 "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
                 arguments, logging, nioCore, nioPosix, nioSSL,
             ],
@@ -117,6 +120,7 @@ let package = Package(
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
         .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
         .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
         .testTarget(
             name: "AccessTests",
             dependencies: ["Access", "Broker", "MQTT", nioCore, crypto, jwtKit],

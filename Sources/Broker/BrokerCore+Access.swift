@@ -13,7 +13,8 @@ extension BrokerCore {
     /// What the session's client may do under the rules of now.
     func rights(of session: Session) -> any ClientRights {
         if session.rightsGeneration == accessGeneration, let rights = session.rights { return rights }
-        let rights = authorizer.rights(of: session.identity, listener: session.listener)
+        let rights =
+            session.isTrusted ? TrustedRights() : authorizer.rights(of: session.identity, listener: session.listener)
         session.rights = rights
         session.rightsGeneration = accessGeneration
         session.isUnrestricted = rights.allowsEverything

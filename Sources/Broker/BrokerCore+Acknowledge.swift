@@ -8,9 +8,11 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let session = connection.session, let entry = session.inflight[answer.packetID],
-            entry.qos == .atLeastOnce
-        else { return }
+        guard let session = connection.session, let entry = session.inflight[answer.packetID] else { return }
+        guard entry.qos == .atLeastOnce else {
+            mismatched(answer, from: connection, now: now, effects: &effects)
+            return
+        }
         finish(entry, of: session, now: now, effects: &effects)
     }
 
@@ -22,8 +24,13 @@ extension BrokerCore {
     ) {
         guard let session = connection.session else { return }
         guard let entry = session.inflight[answer.packetID], entry.qos == .exactlyOnce else {
+            guard session.inflight[answer.packetID] == nil else {
+                mismatched(answer, from: connection, now: now, effects: &effects)
+                return
+            }
             // Not ours, or over already: PUBREL lets the client end its side; 5.0 learns that we know nothing of it.
-            let reason: ReasonCode = connection.isV5 ? .packetIdentifierNotFound : .success
+            guard !answer.reason.isError else { return }
+            let reason = unknownIdentifierReason(connection)
             effects.list.append(.acknowledge(connection.id, .pubrel, packetID: answer.packetID, reason: reason))
             return
         }
@@ -58,6 +65,7 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         guard let session = connection.session else { return }
+        if releaseHeld(answer.packetID, on: connection, of: session, now: now, effects: &effects) { return }
         // Answered, the identifier would be free for another message, which a restart would take for the one that the
         // disk still knows. The client asks again when it comes back.
         let isKept = session.isPersistent && session.lastInboundRecord[answer.packetID] != nil
@@ -77,7 +85,7 @@ extension BrokerCore {
             hold(until: session.lastReleasedRecord, .complete(connection.id, packetID: answer.packetID))
             return
         }
-        let reason: ReasonCode = wasKnown || !connection.isV5 ? .success : .packetIdentifierNotFound
+        let reason = wasKnown ? .success : unknownIdentifierReason(connection)
         effects.list.append(.acknowledge(connection.id, .pubcomp, packetID: answer.packetID, reason: reason))
     }
 
@@ -87,10 +95,29 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let session = connection.session, let entry = session.inflight[answer.packetID],
-            entry.qos == .exactlyOnce, entry.state == .releasing || entry.state == .received
-        else { return }
+        guard let session = connection.session, let entry = session.inflight[answer.packetID] else { return }
+        guard entry.qos == .exactlyOnce, entry.state == .releasing || entry.state == .received else {
+            mismatched(answer, from: connection, now: now, effects: &effects)
+            return
+        }
         finish(entry, of: session, now: now, effects: &effects)
+    }
+
+    /// An answer that does not belong to the exchange that its identifier names [MQTT-4.3.2-2], [MQTT-4.3.3-4].
+    private func mismatched(
+        _ answer: Acknowledgement,
+        from connection: Connection,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        let error = MQTTError(.protocolError, "MQTT-4.3.3-4", "an acknowledgement does not belong to its exchange")
+        violated(connection.id, error: error, now: now, effects: &effects)
+    }
+
+    /// What is said of an identifier that means nothing here. It is no error after a reconnect, so where messages are
+    /// released by PUBREL it is answered like any other.
+    private func unknownIdentifierReason(_ connection: Connection) -> ReasonCode {
+        connection.isV5 && !configuration.releasesQoS2OnPubrel ? .packetIdentifierNotFound : .success
     }
 
     private func finish(

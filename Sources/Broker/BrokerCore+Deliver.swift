@@ -21,6 +21,16 @@ extension BrokerCore {
         }
     }
 
+    /// The quality of service that a message goes out with.
+    func outgoingQoS(_ message: Message, _ granted: QoS) -> QoS {
+        configuration.upgradesOutgoingQoS ? granted : min(message.qos, granted)
+    }
+
+    /// Whether a QoS 0 message waits for the session's client.
+    private func waitsForClient(_ session: Session) -> Bool {
+        configuration.queuesQoS0 && session.connection == nil && session.isPersistent
+    }
+
     private func deliver(
         _ message: Message,
         by route: Route,
@@ -28,9 +38,9 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        let qos = min(message.qos, route.qos)
+        let qos = outgoingQoS(message, route.qos)
         let retain = route.retainAsPublished && message.retain
-        if qos == .atMostOnce {
+        if qos == .atMostOnce && !waitsForClient(route.session) {
             push(message, to: route.session, retain: retain, route.subscriptionIDs, now: now, effects: &effects)
         } else {
             enqueue(
@@ -125,9 +135,9 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         let session = route.session
-        let qos = min(message.qos, route.qos)
+        let qos = outgoingQoS(message, route.qos)
         let retain = route.retainAsPublished && message.retain
-        if qos == .atMostOnce {
+        if qos == .atMostOnce && !waitsForClient(session) {
             if deferred {
                 hold(until: reference.record, .push(message, session, retain: retain, route.subscriptionIDs))
             } else {
@@ -184,7 +194,13 @@ extension BrokerCore {
 
     func canSendAtOnce(_ session: Session) -> Bool {
         guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
-        return session.inflight.count < connection.window
+        return hasRoomInFlight(session, connection)
+    }
+
+    /// Whether another message may be on the way to the client.
+    func hasRoomInFlight(_ session: Session, _ connection: Connection) -> Bool {
+        let bytesMax = configuration.inflightBytesMax
+        return session.inflight.count < connection.window && (bytesMax == 0 || session.inflight.payloadBytes < bytesMax)
     }
 
     /// Writes one PUBLISH, unless it is larger than the client takes [MQTT-3.1.2-24].
@@ -201,12 +217,19 @@ extension BrokerCore {
     ) {
         var secondsLeft: UInt32 = 0
         if message.expires {
-            guard message.expiresNanoseconds > now.monotonicNanoseconds else {
+            let isOver = message.expiresNanoseconds <= now.monotonicNanoseconds
+            // What was sent once does not expire any more [MQTT-4.3.3-7].
+            guard !isOver || duplicate else {
                 giveUp(packetID, on: connection, .expired, &effects)
                 return
             }
-            let left = (message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999) / 1_000_000_000
-            secondsLeft = UInt32(clamping: left)
+            let left = isOver ? 0 : message.expiresNanoseconds &- now.monotonicNanoseconds &+ 999_999_999
+            secondsLeft = UInt32(clamping: left / 1_000_000_000)
+        }
+        guard let mountBytes = connection.grants.mountBytes(of: message.topic) else {
+            // The session came by another listener, whose clients live elsewhere.
+            giveUp(packetID, on: connection, .notAuthorized, &effects)
+            return
         }
         var room = Int.max
         if connection.isV5 && connection.clientPacketBytesMax != .max {
@@ -237,6 +260,7 @@ extension BrokerCore {
                     duplicate: duplicate,
                     topicAlias: alias.alias,
                     expirySecondsLeft: secondsLeft,
+                    mountBytes: mountBytes,
                     omitsTopic: alias.isKnown
                 )
             )

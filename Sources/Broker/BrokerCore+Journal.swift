@@ -13,7 +13,7 @@ struct Held {
 /// What may wait for a commit. It is done for whoever is there then; who went meanwhile gets it by redelivery.
 enum HeldEffect {
     /// PUBACK or PUBREC to a publisher.
-    case publishAnswer(ConnectionID, qos: QoS, packetID: UInt16)
+    case publishAnswer(ConnectionID, qos: QoS, packetID: UInt16, reason: ReasonCode)
     /// PUBLISH of an exchange that has a packet identifier already.
     case sendInflight(ConnectionID, packetID: UInt16)
     /// PUBLISH with QoS 0.
@@ -139,11 +139,11 @@ extension BrokerCore {
 
     func perform(_ effect: HeldEffect, now: BrokerTime, effects: inout Effects) {
         switch effect {
-        case .publishAnswer(let id, let qos, let packetID):
+        case .publishAnswer(let id, let qos, let packetID, let reason):
             guard let connection = connection(id), connection.state == .connected else { return }
             if qos == .atLeastOnce && connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
             let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
-            effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: .success))
+            effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: reason))
         case .sendInflight(let id, let packetID):
             guard let connection = connection(id), connection.state == .connected, let session = connection.session,
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
@@ -210,11 +210,12 @@ extension BrokerCore {
     /// Answers what waited for a commit that will never come.
     private func giveUp(_ effect: HeldEffect, _ effects: inout Effects) {
         switch effect {
-        case .publishAnswer(let id, let qos, let packetID):
+        case .publishAnswer(let id, let qos, let packetID, _):
             guard let connection = connection(id), connection.state == .connected else { return }
             counters.drop(.journalUnavailable)
             if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
             if qos == .exactlyOnce {
+                connection.session?.heldInbound[packetID] = nil
                 connection.session?.inboundQoS2.remove(packetID)
                 connection.session?.lastInboundRecord[packetID] = nil
             }
@@ -321,7 +322,7 @@ extension Session {
 
 extension Message {
     /// A message as the journal gives it back; its expiry counts from when it was received.
-    convenience init(_ message: JournaledMessage, now: BrokerTime) {
+    convenience init(_ message: JournaledMessage, now: BrokerTime, source: MessageSource? = nil) {
         var expires = UInt64.max
         if let seconds = message.properties.expirySeconds {
             let due = message.receivedMilliseconds &+ Int64(seconds) &* 1_000
@@ -337,7 +338,8 @@ extension Message {
             receivedMilliseconds: message.receivedMilliseconds,
             expiresNanoseconds: expires,
             origin: message.origin,
-            publisher: message.publisher
+            publisher: message.publisher,
+            source: source
         )
     }
 }

@@ -22,7 +22,12 @@ extension BrokerCore {
             || isKept && session.queuedResidentBytes &+ bytes > configuration.queuedMemoryBytesMax
         {
             counters.drop(.queueFull)
-            guard configuration.overflow == .dropOldest, let oldest = session.popQueued() else { return false }
+            if configuration.overflow == .disconnect && session.connection != nil { overflowed.append(session) }
+            guard configuration.overflow == .dropOldest, let oldest = session.popQueued() else {
+                session.inflight.skipPacketID(qos)
+                return false
+            }
+            session.inflight.skipPacketID(oldest.qos)
             if let reference = oldest.reference, session.isPersistent {
                 noteAfterRecord(.dropped(session: session.number, reference: reference))
             }
@@ -47,7 +52,7 @@ extension BrokerCore {
     /// Sends queued messages as far as the window, the transport, the disk and memory allow.
     func drain(_ session: Session, now: BrokerTime, effects: inout Effects) {
         guard let connection = session.connection, connection.state == .connected else { return }
-        while connection.isWritable && session.inflight.count < connection.window, let next = session.queue.first {
+        while connection.isWritable && hasRoomInFlight(session, connection), let next = session.queue.first {
             if let reference = next.reference, reference.record > committedSequence {
                 awaitCommit(session)
                 return
@@ -86,6 +91,24 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
+        guard queued.qos != .atMostOnce else {
+            // Sent is all that it can be.
+            if let reference = queued.reference, session.isPersistent {
+                note(.dropped(session: session.number, reference: reference), &effects)
+            }
+            send(
+                message,
+                on: connection,
+                packetID: 0,
+                qos: .atMostOnce,
+                retain: queued.retain,
+                duplicate: false,
+                queued.subscriptionIDs,
+                now: now,
+                effects: &effects
+            )
+            return
+        }
         // The packet identifier of a QoS 2 message must be on disk before the client sees it, or the client could not
         // tell a repetition after a crash.
         let isDurable = session.isPersistent && queued.reference != nil && journalAvailable
@@ -127,8 +150,24 @@ extension BrokerCore {
 
     func drop(_ queued: Queued, of session: Session, _ reason: BrokerStatistics.DropReason, _ effects: inout Effects) {
         counters.drop(reason)
+        session.inflight.skipPacketID(queued.qos)
         guard let reference = queued.reference, session.isPersistent else { return }
         note(.dropped(session: session.number, reference: reference), &effects)
+    }
+
+    /// Ends the connections whose client did not keep up, where that is what an overflow means.
+    func disconnectOverflowed(now: BrokerTime, effects: inout Effects) {
+        let sessions = overflowed
+        overflowed = []
+        for session in sessions {
+            guard let connection = session.connection else { continue }
+            close(
+                connection,
+                CloseReason(.quotaExceeded, statement: "section 4.9", "the client's queue is full"),
+                effects: &effects
+            )
+            detach(connection, now: now, effects: &effects)
+        }
     }
 
     private func awaitCommit(_ session: Session) {

@@ -52,8 +52,12 @@ extension BrokerCore {
         retained.forEach { _, message in
             if message.properties.expirySeconds != nil { expiring.append(message) }
         }
-        for message in expiring {
-            _ = retained.set(message.topic, Message(message.journaled(at: .zero), now: now))
+        for message in expiring { _ = retained.set(message.topic, message.restarted(now)) }
+        for case let session? in sessions {
+            session.heldInbound = session.heldInbound.mapValues { held in
+                guard held.message.properties.expirySeconds != nil else { return held }
+                return HeldInbound(message: held.message.restarted(now), record: held.record)
+            }
         }
     }
 
@@ -61,7 +65,7 @@ extension BrokerCore {
     private func restartExpiryOfCopies(_ now: BrokerTime) {
         func restarted(_ message: Message?) -> Message? {
             guard let message, message.properties.expirySeconds != nil else { return nil }
-            return Message(message.journaled(at: .zero), now: now)
+            return message.restarted(now)
         }
         for case let session? in sessions {
             for index in session.queue.indices {
@@ -127,6 +131,7 @@ extension BrokerCore {
         case .released(let number, let packetID):
             sessionsByNumber[number]?.inboundQoS2.remove(packetID)
             sessionsByNumber[number]?.lastInboundRecord[packetID] = nil
+            sessionsByNumber[number]?.heldInbound[packetID] = nil
         case .handler(let name, let position, let key, let state, _):
             remember(name, position, key, state.map(ByteBufferCopy.of))
         case .queued(let number, let stored):
@@ -158,6 +163,11 @@ extension BrokerCore {
             will.will.payload = ByteBufferCopy.of(stored.will.payload)
             sessionsByNumber[number]?.storedWill = will
         case .willCleared(let number): sessionsByNumber[number]?.storedWill = nil
+        case .inboundHeld(let number, let packetID, let stored):
+            sessionsByNumber[number]?.heldInbound[packetID] = HeldInbound(
+                message: Message(stored, retain: stored.retain),
+                record: InboundRecord(sequence: sequence, connection: nil)
+            )
         }
     }
 
@@ -267,18 +277,19 @@ extension Session {
 }
 
 extension Message {
-    /// A retained message as a record or a checkpoint holds it. The end of recovery sets its expiry.
-    convenience init(_ stored: StoredMessage) {
+    /// A message that is kept as a record or a checkpoint holds it. The end of recovery sets its expiry.
+    convenience init(_ stored: StoredMessage, retain: Bool = true) {
         self.init(
             topic: stored.topic.copied(),
             payload: ByteBufferCopy.of(stored.payload),
             properties: stored.properties,
             qos: stored.qos,
-            retain: true,
+            retain: retain,
             receivedMilliseconds: stored.receivedMilliseconds,
             expiresNanoseconds: .max,
             origin: stored.origin,
-            publisher: stored.publisher
+            publisher: stored.publisher,
+            source: stored.source
         )
     }
 }
@@ -299,10 +310,16 @@ extension Message {
             receivedMilliseconds: receivedMilliseconds,
             origin: origin,
             publisher: publisher,
+            source: source,
             publisherSession: publisherSession,
             publisherPacketID: publisherPacketID,
             recipients: recipients
         )
+    }
+
+    /// The message with an expiry that counts from when it was received, by the wall clock.
+    func restarted(_ now: BrokerTime) -> Message {
+        Message(journaled(at: .zero), now: now, source: source)
     }
 
     func journaled(at reference: MessageReference) -> JournaledMessage {

@@ -7,8 +7,8 @@ extension BrokerCore {
         let identifier = subscribe.properties.subscriptionIdentifier
         var filters: [Result<TopicFilter, MQTTError>] = []
         for request in subscribe.requests {
-            let filter = parse(request)
-            if case .failure(let error) = filter, error.reason == .protocolError {
+            let filter = parse(request, connection)
+            if case .failure(let error) = filter, endsConnection(error) {
                 // Before anything is applied: a packet that breaks a rule leaves nothing behind.
                 violated(connection.id, error: error, now: now, effects: &effects)
                 return
@@ -37,8 +37,15 @@ extension BrokerCore {
                 }
                 continue
             }
+            var options = request.options
+            options.qos = min(options.qos, connection.grants.qosMax)
+            if connection.isBridge {
+                // What 5.0 has options for, bridges of 3.x are given without asking.
+                options.noLocal = true
+                options.retainAsPublished = true
+            }
             let subscription = Subscription(
-                options: request.options,
+                options: options,
                 identifier: identifier,
                 sharedFilter: filter.isShared ? filter : nil
             )
@@ -59,14 +66,14 @@ extension BrokerCore {
                 session.subscriptions[filter] = subscription
                 table.insert(filter, session, subscription)
             }
-            reasons.append(ReasonCode(rawValue: request.options.qos.rawValue))
+            reasons.append(ReasonCode(rawValue: options.qos.rawValue))
             let handling = request.options.retainHandling
             // Never for shared subscriptions (section 4.8.2).
             if !filter.isShared && (handling == .sendAtSubscribe || (handling == .sendIfNew && previous == nil)) {
                 retainedWanted.append(
                     RetainedWanted(
                         filter: filter,
-                        qos: request.options.qos,
+                        qos: options.qos,
                         noLocal: request.options.noLocal,
                         identifier: identifier
                     )
@@ -91,9 +98,16 @@ extension BrokerCore {
         }
     }
 
-    private func parse(_ request: Subscribe.Request) -> Result<TopicFilter, MQTTError> {
+    private func endsConnection(_ error: MQTTError) -> Bool {
+        error.reason == .protocolError || configuration.answersAsMosquitto
+    }
+
+    private func parse(_ request: Subscribe.Request, _ connection: Connection) -> Result<TopicFilter, MQTTError> {
         do {
-            let filter = try TopicFilter(request.filter, maxLevels: configuration.topicLevelsMax)
+            let filter = try TopicFilter(
+                connection.grants.mounted(request.filter),
+                maxLevels: configuration.topicLevelsMax
+            )
             guard !filter.isShared || !request.options.noLocal else {
                 return .failure(MQTTError(.protocolError, "MQTT-3.8.3-4", "no local on a shared subscription"))
             }
@@ -125,47 +139,9 @@ extension BrokerCore {
         }
     }
 
-    func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
-        for item in wanted {
-            var found: [Message] = []
-            retained.forEachMatch(item.filter) { _, message in
-                // [MQTT-3.8.3-3]
-                let isOwn = message.origin == .client && message.publisher == session.identity.clientID
-                if !item.noLocal || !isOwn { found.append(message) }
-            }
-            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
-            let identifiers = item.identifier == 0 ? [] : [item.identifier]
-            for message in found {
-                guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    setRetained(message.topic, nil)
-                    counters.drop(.expired)
-                    continue
-                }
-                let qos = min(message.qos, item.qos)
-                if qos == .atMostOnce {
-                    push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
-                    enqueueCopy(message, qos, identifiers, to: session, &effects)
-                } else {
-                    enqueue(
-                        message,
-                        reference: nil,
-                        qos: qos,
-                        retain: true,
-                        identifiers,
-                        to: session,
-                        now: now,
-                        effects: &effects
-                    )
-                }
-            }
-        }
-        drain(session, now: now, effects: &effects)
-    }
-
     /// A retained message for a persistent session: its own record may be gone from the journal, so a copy is noted
     /// with the session. It is sent when the disk has it.
-    private func enqueueCopy(
+    func enqueueCopy(
         _ message: Message,
         _ qos: QoS,
         _ identifiers: [UInt32],
@@ -189,13 +165,24 @@ extension BrokerCore {
 
     func handle(_ unsubscribe: Unsubscribe, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
+        var filters: [TopicFilter?] = []
+        for text in unsubscribe.filters {
+            do {
+                filters.append(
+                    try TopicFilter(connection.grants.mounted(text), maxLevels: configuration.topicLevelsMax)
+                )
+            } catch {
+                guard !endsConnection(error) else {
+                    violated(connection.id, error: error, now: now, effects: &effects)
+                    return
+                }
+                filters.append(nil)
+            }
+        }
         var reasons: [ReasonCode] = []
         var sequence: UInt64?
-        for text in unsubscribe.filters {
-            let filter: TopicFilter
-            do {
-                filter = try TopicFilter(text, maxLevels: configuration.topicLevelsMax)
-            } catch {
+        for filter in filters {
+            guard let filter else {
                 reasons.append(.topicFilterInvalid)
                 continue
             }
@@ -208,6 +195,7 @@ extension BrokerCore {
                 continue
             }
             table.remove(filter, session)
+            stopRetained(session, filter)
             if filter.isShared {
                 handOver(session, onlyOf: filter, withUnacknowledged: false, now: now, effects: &effects)
             }

@@ -51,6 +51,7 @@ extension BrokerCore {
     func distributeSystem(
         _ message: Message,
         from sender: Session?,
+        answer: PublishAnswer? = nil,
         now: BrokerTime,
         effects: inout Effects
     ) -> Outcome {
@@ -58,8 +59,9 @@ extension BrokerCore {
             counters.drop(.queueFull)
         }
         let list = table.routes(for: message.topic, sessions: sessions)
+        if let answer { give(answer, list, &effects) }
         deliver(message, to: list, from: sender, now: now, effects: &effects)
-        return .passed(isMatched: !list.routes.isEmpty || !list.groups.isEmpty)
+        return .passed
     }
 
     private func sample(_ transport: TransportStatistics) -> SystemSample {

@@ -7,7 +7,7 @@ extension BrokerCore {
 
     /// Publishes a will as its client would have [MQTT-3.1.2-8].
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
-        guard mayPublish(session, will.topic), !will.topic.isReserved else {
+        guard mayPublish(session, will.topic), session.isTrusted || mayCarry(will.topic) else {
             counters.drop(.notAuthorized)
             return
         }
@@ -21,7 +21,8 @@ extension BrokerCore {
             receivedMilliseconds: now.wallMilliseconds,
             expiresNanoseconds: properties.expiryInstant(now),
             origin: .will,
-            publisher: session.identity.clientID
+            publisher: session.identity.clientID,
+            source: will.retain ? session.source : nil
         )
         _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
     }
@@ -62,11 +63,17 @@ extension BrokerCore {
     }
 
     /// After recovery: the will of each client that was there when the process died is due unless it comes back within
-    /// its will delay, or one and a half keep alives where that is longer.
+    /// its will delay, or one and a half keep alives where that is longer. For a client that had gone before, the delay
+    /// goes on; but nobody could come back while the process was down, so some of it always is left.
     func restartWills(_ now: BrokerTime) {
         for case let session? in sessions {
             guard let stored = session.storedWill else { continue }
-            let seconds = max(stored.graceSeconds, stored.will.properties.willDelaySeconds ?? 0)
+            let delay = stored.will.properties.willDelaySeconds ?? 0
+            var seconds = max(stored.graceSeconds, delay)
+            if let detached = session.detached {
+                let passed = UInt32(clamping: (now.wallMilliseconds &- detached.wallMilliseconds) / 1_000)
+                seconds = max(delay > passed ? delay - passed : 0, min(delay, Self.secondsToComeBack))
+            }
             let due = now.monotonicNanoseconds &+ UInt64(seconds) &* 1_000_000_000
             delayedWills[session.number] = DelayedWill(session: session, will: stored.will, dueNanoseconds: due)
         }

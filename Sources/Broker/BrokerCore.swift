@@ -32,6 +32,18 @@ public final class BrokerCore {
     var retainedBytes = 0
     /// `$SYS`.
     var system: SystemTree
+    /// How many messages have been retained.
+    var keptOrder: UInt64 = 0
+    /// Subscriptions whose retained messages are handed out over many turns.
+    var retainedScans: Deque<RetainedScan> = []
+    /// Whether there is work left that needs no event: call ``endTurn(now:effects:)`` again soon, after what was sent is
+    /// written and other events had their turn.
+    public var wantsAnotherTurn: Bool { handsOutRetained || accessSweep != nil }
+    var handsOutRetained = false
+    /// What the publishers of retained messages may do, while some are handed out.
+    var sourceRights: [MessageSource: any ClientRights] = [:]
+    /// Whether clients are sent to another server.
+    var isLeaving = false
     var durableReaders: UInt32 = 0
     var handlers: [String: RecoveredHandler] = [:]
     /// By session number.
@@ -48,6 +60,8 @@ public final class BrokerCore {
     /// Effects that wait for a commit, by the sequence they wait for, which never falls along the queue.
     var held: Deque<Held> = []
     var sessionsAwaitingCommit: [Session] = []
+    /// Sessions whose queue is full where that ends the connection; it ends at the end of the turn.
+    var overflowed: [Session] = []
     /// Whether the turn's record of acknowledgements and session changes is open.
     var bookkeepingIsOpen = false
     /// Copies of retained messages in it.
@@ -116,7 +130,7 @@ public final class BrokerCore {
     public func opened(_ id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
         let slot = Int(id.slot)
         while connections.count <= slot { connections.append(nil) }
-        connections[slot] = Connection(id: id, info: info, now: now)
+        connections[slot] = Connection(id: id, info: info, grants: Grants(info.policy, configuration), now: now)
     }
 
     /// A whole packet has come.
@@ -147,6 +161,11 @@ public final class BrokerCore {
         }
     }
 
+    /// The driver holds the peer's packets back, so it is not silent though nothing comes.
+    public func heard(_ id: ConnectionID, now: BrokerTime) {
+        connection(id)?.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+
     /// The peer broke a rule: the decoder refused its bytes. It gets the reason code where its version has one.
     public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id), connection.state != .closing else { return }
@@ -154,13 +173,15 @@ public final class BrokerCore {
         if connection.session == nil {
             auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
         }
-        if connection.state != .connected && error.reason == .unsupportedProtocolVersion {
-            // [MQTT-3.1.2-2]: the version is the one thing that is answered before CONNECT is understood.
-            effects.list.append(.send(id, .connack(Connack(reason: error.reason))))
+        if connection.state == .awaitingConnect, let answer = error.connackReason {
+            // [MQTT-3.1.2-2], section 3.1.4: some mistakes of CONNECT are answered, the others end the connection.
+            effects.list.append(.send(id, .connack(Connack(reason: answer))))
         }
+        let answer = configuration.answersAsMosquitto ? error.mosquittoReason : error.reason
         close(
             connection,
-            CloseReason(error.reason, statement: error.statement, error.message),
+            CloseReason(answer ?? error.reason, statement: error.statement, error.message),
+            silently: answer == nil,
             effects: &effects
         )
         detach(connection, now: now, effects: &effects)
@@ -183,19 +204,29 @@ public final class BrokerCore {
 
     /// Ends a batch of events. Call it before the effects are performed.
     public func endTurn(now: BrokerTime, effects: inout Effects) {
+        if !overflowed.isEmpty { disconnectOverflowed(now: now, effects: &effects) }
+        if !retainedScans.isEmpty || handsOutRetained { continueRetained(now: now, effects: &effects) }
         if accessSweep != nil { continueAccessSweep(now: now, effects: &effects) }
         closeBookkeeping(&effects)
     }
 
-    /// The site stops: 5.0 clients are told, all are disconnected. Sessions stay.
+    /// The site stops: 5.0 clients are told, and where to go if another server is known; all are disconnected. Sessions
+    /// stay.
     public func shutDown(now: BrokerTime, effects: inout Effects) {
+        let reason: ReasonCode = configuration.serverReference == nil ? .serverShuttingDown : .useAnotherServer
         for case let connection? in connections where connection.state != .closing {
-            close(connection, CloseReason(.serverShuttingDown, "the site shuts down"), effects: &effects)
+            close(connection, CloseReason(reason, "the site shuts down"), effects: &effects)
             // A planned stop is not the client's death: its will is not due [MQTT-3.1.2-10 speaks of failures].
             forgetWill(of: connection, &effects)
             detach(connection, now: now, effects: &effects)
         }
         closeBookkeeping(&effects)
+    }
+
+    /// The node drains: who is connected is sent to the other server, who comes is refused with its name.
+    public func leave(now: BrokerTime, effects: inout Effects) {
+        isLeaving = true
+        shutDown(now: now, effects: &effects)
     }
 
     // MARK: - Connections
@@ -207,13 +238,18 @@ public final class BrokerCore {
     }
 
     /// Closes a connection from our side, with a DISCONNECT where the version has one [MQTT-3.14.0-1].
-    func close(_ connection: Connection, _ reason: CloseReason, effects: inout Effects) {
+    func close(_ connection: Connection, _ reason: CloseReason, silently: Bool = false, effects: inout Effects) {
         guard connection.state != .closing else { return }
-        if connection.state == .connected && connection.isV5 {
+        if connection.state == .connected && connection.isV5 && !silently {
             var properties: Properties = []
             // [MQTT-3.14.2-3]: no text if the client takes hardly any bytes.
             let hasRoom = connection.clientPacketBytesMax > 512
-            if connection.wantsProblemInformation && hasRoom && !reason.message.isEmpty {
+            if reason.reason.sendsElsewhere, let reference = configuration.serverReference {
+                properties.values.append(.serverReference(reference))
+            }
+            if configuration.sendsReasonStrings && connection.wantsProblemInformation && hasRoom
+                && !reason.message.isEmpty
+            {
                 properties.values.append(.reasonString(reason.message))
             }
             effects.list.append(

@@ -45,6 +45,7 @@ struct SessionSnapshot: Sendable {
     let queue: [Queued]
     let inflight: [InflightTable.Entry]
     let inboundQoS2: [UInt16]
+    let heldInbound: [(packetID: UInt16, message: Message)]
 
     func write(to writer: inout RecordWriter) {
         let number = stored.session
@@ -56,6 +57,14 @@ struct SessionSnapshot: Sendable {
         for entry in inflight { write(entry, to: &writer) }
         for entry in queue { write(entry, to: &writer) }
         for packetID in inboundQoS2 { JournalRecord.write(.pending(session: number, packetID: packetID), to: &writer) }
+        for held in heldInbound {
+            let entry = JournalEntry.inboundHeld(
+                session: number,
+                packetID: held.packetID,
+                held.message.stored()
+            )
+            JournalRecord.write(entry, to: &writer)
+        }
         if let wall = detachedWallMilliseconds {
             JournalRecord.write(.sessionDetached(session: number, wallMilliseconds: wall), to: &writer)
         }
@@ -148,7 +157,10 @@ extension Session {
             // The queue as it is: the entries share their messages, and what is not durable is left out in writing.
             queue: Array(queue),
             inflight: inflight.ordered(),
-            inboundQoS2: Array(lastInboundRecord.keys)
+            inboundQoS2: Array(lastInboundRecord.keys),
+            heldInbound: heldInbound.compactMap { packetID, held in
+                held.record == nil ? nil : (packetID, held.message)
+            }
         )
     }
 }

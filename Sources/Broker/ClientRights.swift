@@ -24,6 +24,16 @@ extension Authorizer {
     }
 }
 
+/// The rights of a client that is a part of this process: a bridge asks nobody.
+final class TrustedRights: ClientRights {
+    var allowsEverything: Bool { true }
+
+    func mayPublish(_ topic: TopicName) -> Bool { true }
+    func maySubscribe(_ filter: TopicFilter) -> Bool { true }
+    func mayUnsubscribe(_ filter: TopicFilter) -> Bool { true }
+    func mayReceive(_ topic: TopicName) -> Bool { true }
+}
+
 /// The rights of an authorizer that resolves nothing beforehand.
 private final class AskingRights: ClientRights {
     private let authorizer: any Authorizer

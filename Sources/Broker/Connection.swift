@@ -17,6 +17,8 @@ final class Connection {
     let openedNanoseconds: UInt64
     var state = State.awaitingConnect
     var connect: Connect?
+    /// What the listener grants, settled with the broker's own limits at CONNECT.
+    let grants: Grants
     /// Packets that came between CONNECT and CONNACK [MQTT-3.1.4-5].
     var early: [Packet] = []
     var assignedClientID = false
@@ -26,6 +28,8 @@ final class Connection {
     var exchange: AuthenticationExchange?
 
     var isV5 = false
+    /// Whether it said that it is a bridge of Mosquitto's kind, 3.x only (`try_private`).
+    var isBridge = false
     var session: Session?
     /// Whether the transport takes more bytes.
     var isWritable = true
@@ -50,9 +54,10 @@ final class Connection {
     /// What the audit log has been told of its denials.
     var denials = AuditGate()
 
-    init(id: ConnectionID, info: ConnectionInfo, now: BrokerTime) {
+    init(id: ConnectionID, info: ConnectionInfo, grants: Grants, now: BrokerTime) {
         self.id = id
         self.info = info
+        self.grants = grants
         self.openedNanoseconds = now.monotonicNanoseconds
         self.lastReceivedNanoseconds = now.monotonicNanoseconds
     }

@@ -27,6 +27,9 @@ public struct ConnectionInfo: Sendable, Hashable {
     public var allowAnonymous: Bool
     /// What the listener asks of its clients and grants them.
     public var policy: ListenerPolicy
+    /// Whether it is a part of this process, such as a bridge. The authorizer is not asked about such a client, and it
+    /// may publish to topics that begin with `$`, except `$CONTROL`.
+    public var isTrusted = false
 
     /// Makes it.
     public init(

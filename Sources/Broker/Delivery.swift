@@ -15,6 +15,8 @@ public struct Delivery: Sendable {
     let topicAlias: UInt16
     /// Seconds of life left; 0 if the message has no expiry.
     let expirySecondsLeft: UInt32
+    /// Bytes of the listener's mount point, which the client does not see of the topic.
+    let mountBytes: Int
     /// Whether the client knows the alias, so that the topic need not go along.
     let omitsTopic: Bool
 
@@ -23,8 +25,8 @@ public struct Delivery: Sendable {
 
     /// Appends the encoded PUBLISH. Total: it cannot fail.
     public func write(to buffer: inout ByteBuffer) {
-        if isV5 && (!subscriptionIDs.isEmpty || message.expires || topicAlias != 0) {
-            writeOwnProperties(to: &buffer)
+        if mountBytes > 0 || isV5 && (!subscriptionIDs.isEmpty || message.expires || topicAlias != 0) {
+            writeOwn(to: &buffer)
             return
         }
         if message.isFirstWrite() {
@@ -66,28 +68,31 @@ public struct Delivery: Sendable {
         }
     }
 
-    /// Remaining life, alias and subscription identifiers differ from receiver to receiver [MQTT-3.3.2-6],
-    /// [MQTT-3.3.2-7], [MQTT-3.3.4-3].
-    private func writeOwnProperties(to buffer: inout ByteBuffer) {
-        var values = message.properties.values
-        if message.expires {
-            values.removeAll {
-                if case .messageExpiryInterval = $0 { return true }
-                return false
+    /// Topic below the mount point, remaining life, alias and subscription identifiers differ from receiver to receiver
+    /// [MQTT-3.3.2-6], [MQTT-3.3.2-7], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said, life.
+    private func writeOwn(to buffer: inout ByteBuffer) {
+        var topic = message.topic
+        if mountBytes > 0 { topic.bytes.moveReaderIndex(forwardBy: mountBytes) }
+        if omitsTopic { topic = "" }
+        var values: [Property] = []
+        if isV5 {
+            for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
+            if topicAlias != 0 { values.append(.topicAlias(topicAlias)) }
+            for property in message.properties.values {
+                if case .messageExpiryInterval = property { continue }
+                values.append(property)
             }
-            values.append(.messageExpiryInterval(expirySecondsLeft))
+            if message.expires { values.append(.messageExpiryInterval(expirySecondsLeft)) }
         }
-        if topicAlias != 0 { values.append(.topicAlias(topicAlias)) }
-        for identifier in subscriptionIDs { values.append(.subscriptionIdentifier(identifier)) }
         PacketEncoder.encodePublish(
-            topic: omitsTopic ? "" : message.topic,
+            topic: topic,
             payload: message.payload,
             qos: qos,
             retain: retain,
             duplicate: duplicate,
             packetID: packetID,
             properties: Properties(values),
-            version: .v5,
+            version: isV5 ? .v5 : .v3_1_1,
             into: &buffer
         )
     }

@@ -1,4 +1,5 @@
 import MQTT
+import NIOCore
 
 /// The outbound QoS 1 and 2 exchanges of a session, by packet identifier.
 ///
@@ -30,12 +31,16 @@ struct InflightTable {
         var share: SharedGroup?
         /// Grows with each exchange: the order of redelivery [MQTT-4.6.0-1].
         fileprivate(set) var order: UInt64 = 0
+        /// The payload's, for the sum.
+        fileprivate(set) var payloadBytes = 0
     }
 
     private var slots: ContiguousArray<Entry?> = []
     private var nextPacketID: UInt16 = 1
     private var nextOrder: UInt64 = 0
     private(set) var count = 0
+    /// Payload bytes of all exchanges whose message is known.
+    private(set) var payloadBytes = 0
 
     /// Makes room for a window of so many exchanges.
     mutating func reserve(_ window: Int) {
@@ -95,6 +100,12 @@ struct InflightTable {
         return packetID
     }
 
+    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had one
+    /// from the moment it came.
+    mutating func skipPacketID(_ qos: QoS) {
+        if qos != .atMostOnce { nextPacketID &+= 1 }
+    }
+
     /// Puts back an exchange that the journal remembers.
     mutating func restore(_ entry: Entry) {
         _ = remove(entry.packetID)
@@ -107,6 +118,8 @@ struct InflightTable {
     private mutating func put(_ entry: Entry) {
         var entry = entry
         entry.order = nextOrder
+        entry.payloadBytes = entry.message?.payload.readableBytes ?? 0
+        payloadBytes &+= entry.payloadBytes
         nextOrder += 1
         slots[Int(entry.packetID) & (slots.count - 1)] = entry
         count += 1
@@ -129,8 +142,12 @@ struct InflightTable {
 
     /// Gives an exchange its message after it was loaded.
     mutating func attach(_ message: Message, to packetID: UInt16) {
-        guard self[packetID] != nil else { return }
-        slots[Int(packetID) & (slots.count - 1)]?.message = message
+        guard let entry = self[packetID] else { return }
+        let slot = Int(packetID) & (slots.count - 1)
+        let bytes = message.payload.readableBytes
+        payloadBytes &+= bytes &- entry.payloadBytes
+        slots[slot]?.payloadBytes = bytes
+        slots[slot]?.message = message
     }
 
     /// Ends an exchange.
@@ -138,6 +155,7 @@ struct InflightTable {
         guard let entry = self[packetID] else { return nil }
         slots[Int(packetID) & (slots.count - 1)] = nil
         count -= 1
+        payloadBytes &-= entry.payloadBytes
         return entry
     }
 

@@ -38,6 +38,8 @@ enum JournalEntry {
     /// What to publish if the client does not come back after a crash.
     case willSet(session: UInt32, StoredWill)
     case willCleared(session: UInt32)
+    /// A QoS 2 message was taken that goes to its receivers at PUBREL.
+    case inboundHeld(session: UInt32, packetID: UInt16, StoredMessage)
 }
 
 /// A message as a record holds it.
@@ -62,6 +64,8 @@ struct StoredMessage {
     var receivedMilliseconds: Int64
     var origin: MessageOrigin
     var publisher: String
+    /// Who published a retained message of a client.
+    var source: MessageSource? = nil
     /// The publisher's session, if it is persistent and the message has QoS 2; otherwise 0.
     var publisherSession: UInt32
     /// The inbound packet identifier that goes with it.

@@ -54,6 +54,7 @@ public enum JournalRecord {
         case sent, received, acknowledged, dropped, released
         case handler, queued, inflight, pending, nextSession
         case copy, willSet, willCleared
+        case inboundHeld
     }
 }
 
@@ -151,13 +152,26 @@ extension JournalRecord {
         case .willCleared(let session):
             writer.byte(Tag.willCleared.rawValue)
             writer.varint(UInt64(session))
+        case .inboundHeld(let session, let packetID, let message):
+            write(.inboundHeld, session, packetID, to: &writer)
+            write(message, to: &writer)
         }
     }
 
+    /// The bit of a message's flags that says that its publisher's user name follows.
+    private static let hasSource: UInt8 = 0x80
+
     private static func write(_ message: StoredMessage, to writer: inout RecordWriter) {
-        writer.byte(message.qos.rawValue | (message.retain ? 4 : 0) | (message.origin.rawValue << 3))
+        let sourceFlag: UInt8 = message.source == nil ? 0 : hasSource
+        writer.byte(message.qos.rawValue | (message.retain ? 4 : 0) | (message.origin.rawValue << 3) | sourceFlag)
         writer.int64(message.receivedMilliseconds)
         writer.string(message.publisher)
+        if let source = message.source {
+            // Its client identifier is the publisher.
+            writer.byte((source.identity.username == nil ? 0 : 1) | (source.listener == nil ? 0 : 2))
+            if let username = source.identity.username { writer.string(username) }
+            if let listener = source.listener { writer.string(listener) }
+        }
         writer.varint(UInt64(message.publisherSession))
         writer.varint(UInt64(message.publisherPacketID))
         writer.buffer(message.topic.bytes)
@@ -298,15 +312,30 @@ extension JournalRecord {
             )
         case .willSet: return .willSet(session: try reader.uint32(), try will(&reader))
         case .willCleared: return .willCleared(session: try reader.uint32())
+        case .inboundHeld:
+            return .inboundHeld(
+                session: try reader.uint32(),
+                packetID: try reader.uint16(),
+                try message(&reader)
+            )
         }
     }
 
     private static func message(_ reader: inout RecordReader) throws(BrokerRecoveryError) -> StoredMessage {
         let flags = try reader.byte()
-        guard let origin = MessageOrigin(rawValue: flags >> 3) else { throw reader.failure("a message has no origin") }
+        guard let origin = MessageOrigin(rawValue: (flags & ~hasSource) >> 3) else {
+            throw reader.failure("a message has no origin")
+        }
         let qos = try qos(flags, reader)
         let received = try reader.int64()
         let publisher = try reader.string()
+        var source: MessageSource?
+        if flags & hasSource != 0 {
+            let known = try reader.byte()
+            let username: String? = known & 1 == 0 ? nil : try reader.string()
+            let listener: String? = known & 2 == 0 ? nil : try reader.string()
+            source = MessageSource(identity: Identity(username: username, clientID: publisher), listener: listener)
+        }
         let publisherSession = try reader.uint32()
         let publisherPacketID = try reader.uint16()
         let topic = TopicName(uncheckedBytes: try reader.buffer())
@@ -337,6 +366,7 @@ extension JournalRecord {
             receivedMilliseconds: received,
             origin: origin,
             publisher: publisher,
+            source: source,
             publisherSession: publisherSession,
             publisherPacketID: publisherPacketID,
             recipients: recipients

@@ -32,3 +32,14 @@ public struct ListenerPolicy: Sendable, Hashable {
     /// Everything is let in.
     public init() {}
 }
+
+extension ListenerPolicy {
+    /// What a listener of Mosquitto 2.1 grants where nothing is configured.
+    public static var mosquitto: ListenerPolicy {
+        var policy = ListenerPolicy()
+        policy.topicAliasMaximum = 10
+        policy.topicAliasMaximumOutbound = 10
+        policy.assignedClientIDPrefix = "auto-"
+        return policy
+    }
+}

@@ -1,6 +1,12 @@
 import MQTT
 import NIOCore
 
+/// The client that published a message, and where it came in.
+struct MessageSource: Hashable, Sendable {
+    let identity: Identity
+    let listener: String?
+}
+
 /// A message on its way through the core, shared by all its receivers.
 ///
 /// What it says never changes. It also remembers its encodings, one for each layout, so that a fan-out encodes once.
@@ -18,6 +24,11 @@ final class Message: @unchecked Sendable {
     let expiresNanoseconds: UInt64
     let origin: MessageOrigin
     let publisher: String
+    /// Who published it, where that is asked again when it is given out: retained messages of clients.
+    let source: MessageSource?
+
+    /// When it was retained, counted in retained messages; 0 for one that a restart found.
+    var keptOrder: UInt64 = 0
 
     private var encodings: (v3QoS0: ByteBuffer?, v3: ByteBuffer?, v5QoS0: ByteBuffer?, v5: ByteBuffer?)
 
@@ -30,7 +41,8 @@ final class Message: @unchecked Sendable {
         receivedMilliseconds: Int64,
         expiresNanoseconds: UInt64,
         origin: MessageOrigin,
-        publisher: String
+        publisher: String,
+        source: MessageSource? = nil
     ) {
         self.topic = topic
         self.payload = payload
@@ -41,6 +53,7 @@ final class Message: @unchecked Sendable {
         self.expiresNanoseconds = expiresNanoseconds
         self.origin = origin
         self.publisher = publisher
+        self.source = source
     }
 
     /// Bytes that it costs to keep.

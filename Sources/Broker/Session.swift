@@ -25,6 +25,8 @@ final class Session {
     var inboundQoS2: Set<UInt16> = []
     /// The journal record of each of them that is journalled.
     var lastInboundRecord: [UInt16: InboundRecord] = [:]
+    /// QoS 2 messages that go to their receivers at PUBREL.
+    var heldInbound: [UInt16: HeldInbound] = [:]
     /// The last journal record that holds one of its subscriptions.
     var lastSubscribedRecord: UInt64 = 0
     /// The last journal record that says that one of them is free again.
@@ -53,6 +55,8 @@ final class Session {
     var listener: String?
     /// Filters that were taken from it: what is still queued because of them is not delivered. Empty once the queue is.
     var revokedFilters: [TopicFilter] = []
+    /// Whether its client is a part of this process, about which the authorizer is not asked.
+    var isTrusted = false
 
     init(number: UInt32, index: UInt32, identity: Identity, expirySeconds: UInt32) {
         self.number = number
@@ -60,6 +64,9 @@ final class Session {
         self.identity = identity
         self.expirySeconds = expirySeconds
     }
+
+    /// What a retained message of its client remembers.
+    var source: MessageSource { MessageSource(identity: identity, listener: listener) }
 
     /// Whether it outlives its connection.
     var isPersistent: Bool { expirySeconds > 0 }
@@ -84,6 +91,15 @@ final class Session {
 struct InboundRecord {
     let sequence: UInt64
     var connection: ConnectionID?
+}
+
+/// A QoS 2 message between PUBLISH and PUBREL, where it goes to its receivers at PUBREL.
+struct HeldInbound {
+    let message: Message
+    /// Where the journal holds it; nil if the session ends with its connection.
+    var record: InboundRecord?
+    /// How often it was sent again.
+    var repetitions = 0
 }
 
 /// A message that waits for its turn in a session: by reference, with the message itself only while memory allows.

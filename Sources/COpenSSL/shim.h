@@ -33,6 +33,15 @@ static inline int cw_refuse_key_password(char *buffer, int size, int writing, vo
     return -1;
 }
 
+// A partly written record may be continued from wherever the bytes are by then: the caller's buffer moves.
+static inline void cw_ssl_partial_writes(SSL *ssl) {
+    SSL_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+}
+
+static inline int cw_ssl_set_server_name(SSL *ssl, const char *name) {
+    return (int)SSL_set_tlsext_host_name(ssl, name);
+}
+
 static inline void cw_ssl_ctx_never_prompt(SSL_CTX *ctx) {
     SSL_CTX_set_default_passwd_cb(ctx, cw_refuse_key_password);
 }

@@ -9,11 +9,41 @@ public struct MQTTError: Error, Hashable, Sendable, CustomStringConvertible {
     /// What was wrong, in one sentence.
     public let message: String
 
+    /// The reason code of the CONNACK that answers it, where it is a mistake of CONNECT that is answered.
+    public var connackReason: ReasonCode?
+    /// What Mosquitto does, where that is not to answer with ``reason``.
+    public var mosquittoAnswer: MosquittoAnswer?
+
+    /// How Mosquitto answers a mistake, where the standard leaves it open or says otherwise.
+    public enum MosquittoAnswer: Hashable, Sendable {
+        /// With this code.
+        case reason(ReasonCode)
+        /// It ends the connection without a word.
+        case nothing
+    }
+
     /// Makes an error.
-    public init(_ reason: ReasonCode, _ statement: String, _ message: String) {
+    public init(
+        _ reason: ReasonCode,
+        _ statement: String,
+        _ message: String,
+        connackReason: ReasonCode? = nil,
+        mosquitto: MosquittoAnswer? = nil
+    ) {
         self.reason = reason
         self.statement = statement
         self.message = message
+        self.connackReason = connackReason
+        self.mosquittoAnswer = mosquitto
+    }
+
+    /// The code that Mosquitto gives it; nil for none.
+    public var mosquittoReason: ReasonCode? {
+        switch mosquittoAnswer {
+        case nil: reason
+        case .reason(let other): other
+        case .nothing: nil
+        }
     }
 
     /// The sentence, the statement and the reason code.

@@ -25,13 +25,14 @@ public final class SiteServer: Sendable {
     private let audit: (any AuditSink)?
     private let controlPlane: (any ControlPlane)?
     private let externalOldestNeeded: @Sendable () -> UInt64
-    private let logger: Logger
+    let logger: Logger
     private let counters = ServerCounters()
     private let group: MultiThreadedEventLoopGroup
-    private let loop: any EventLoop
-    private let blockingPool: NIOThreadPool
-    private let driver: NIOLoopBoundBox<CoreDriver?>
-    private let channels: NIOLoopBoundBox<[any Channel]>
+    let loop: any EventLoop
+    let blockingPool: NIOThreadPool
+    let driver: NIOLoopBoundBox<CoreDriver?>
+    let channels: NIOLoopBoundBox<[any Channel]>
+    let socketFiles = Mutex<[UnixSocketFile]>([])
     private let state = Mutex(State.idle)
 
     /// Makes a server that does nothing yet.
@@ -192,7 +193,7 @@ public final class SiteServer: Sendable {
     /// Whether the loop still takes work.
     private var isLoopUp: Bool { state.withLock { $0 != .idle && $0 != .stopped } }
 
-    private func onDriver<Value: Sendable>(
+    func onDriver<Value: Sendable>(
         _ body: @escaping @Sendable (CoreDriver) throws -> Value
     ) async throws -> Value {
         guard isLoopUp else { throw SiteServerError(.notRunning, "The server is not running") }
@@ -204,7 +205,7 @@ public final class SiteServer: Sendable {
     }
 
     private func startCoreAndListeners(_ beforeListening: @Sendable () throws -> Void) async throws -> [BoundListener] {
-        let sockets = try await prepareSockets()
+        let sockets = try await prepareSockets(configuration.listeners)
         try await makeDriver()
         try beforeListening()
         var bound: [BoundListener] = []
@@ -213,15 +214,14 @@ public final class SiteServer: Sendable {
     }
 
     /// Resolves names and reads certificates where blocking is allowed.
-    private func prepareSockets() async throws -> [ListenerSocket] {
-        let listeners = configuration.listeners
+    func prepareSockets(_ listeners: [SiteServerConfiguration.Listener]) async throws -> [ListenerSocket] {
         let logger = logger
         return try await blockingPool.runIfActive {
-            try listeners.enumerated().map { index, listener in
+            try listeners.map { listener in
                 if let key = listener.tls?.keyFile, TLSContextFactory.isReadableByOthers(key) {
                     logger.warning("A private key can be read by every user", metadata: ["cw_file": "\(key)"])
                 }
-                return try ListenerSocket(index: index, listener: listener)
+                return try ListenerSocket(listener)
             }
         }
     }
@@ -266,52 +266,6 @@ public final class SiteServer: Sendable {
         }.get()
     }
 
-    private func bind(_ socket: ListenerSocket) async throws -> BoundListener {
-        let limits = configuration.limits.clamped()
-        let counters = counters
-        let logger = logger
-        let box = driver
-        let channels = channels
-        let loop = loop
-        let bound: EventLoopFuture<any Channel> = loop.flatSubmit {
-            guard let driver = box.value else {
-                return loop.makeFailedFuture(SiteServerError(.notRunning, "The server is not running"))
-            }
-            return socket.bind(
-                driver: NIOLoopBound(driver, eventLoop: loop),
-                limits: limits,
-                counters: counters,
-                logger: logger
-            )
-        }
-        let channel: any Channel
-        do {
-            channel = try await bound.get()
-        } catch {
-            let listener = socket.listener
-            throw SiteServerError(
-                .bind,
-                "Listener \(listener.name): \(listener.host):\(listener.port) cannot be bound",
-                cause: error
-            )
-        }
-        try await loop.submit { channels.value.append(channel) }.get()
-        let listener = BoundListener(
-            name: socket.listener.name,
-            address: channel.localAddress?.ipAddress ?? socket.listener.host,
-            port: channel.localAddress?.port ?? socket.listener.port,
-            isTLS: socket.tls != nil
-        )
-        logger.info(
-            "A listener is up",
-            metadata: [
-                "cw_listener": "\(listener.name)", "cw_address": "\(listener.address)", "cw_port": "\(listener.port)",
-                "cw_tls": "\(listener.isTLS)",
-            ]
-        )
-        return listener
-    }
-
     /// Ends threads and lets everything go.
     private func stop() async {
         state.withLock { $0 = .stopped }
@@ -324,6 +278,12 @@ public final class SiteServer: Sendable {
             driver.value?.stop()
             driver.value = nil
         }.get()
+        try? await blockingPool.runIfActive { [self] in
+            socketFiles.withLock { files in
+                for file in files { file.remove() }
+                files = []
+            }
+        }
         try? await blockingPool.shutdownGracefully()
         try? await group.shutdownGracefully()
     }

@@ -78,7 +78,7 @@ private final class Gate: Authorizer, @unchecked Sendable {
                     packetID: 4,
                     requests: [
                         .init(filter: "forbidden/#"), .init(filter: "ok", options: .init(qos: .exactlyOnce)),
-                        .init(filter: "bad/#/filter"),
+                        .init(filter: String(repeating: "/", count: 40)),
                     ]
                 )
             )

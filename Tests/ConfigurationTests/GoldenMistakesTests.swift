@@ -43,8 +43,9 @@ import Testing
 
     private static let expected = """
         site.yaml:1:1: error: site: is missing (the name of this site, such as site: store-0042)
-        site.yaml:1:1: error: sight: unknown setting 'sight' (known here: site, limits, users, listeners, \
-        site_broker, access, journal, handlers, site_key, bridges, console, log)
+        site.yaml:1:1: error: sight: unknown setting 'sight' (known here: site, limits, compatibility, users, \
+        access, listeners, site_broker, journal, handlers, site_key, bridges, audit, reload, sys_interval, pid_file, \
+        console, log)
         site.yaml:3:11: error: listeners[0].bind: plain TCP on 0.0.0.0:1883 would carry passwords and data in the \
         clear (add 'tls:', bind to 127.0.0.1, or set 'insecure: true' if the network is protected otherwise)
         site.yaml:4:22: error: listeners[0].allow_anonymous: expected a truth value, found 'yes' (write true or \
@@ -69,7 +70,7 @@ import Testing
         (write a smaller number)
         site.yaml:17:19: error: limits.session_expiry: 'forever' is not a duration (write a number and a unit: \
         200ms, 30s, 5m, 24h, 7d)
-        site.yaml:18:8: error: users.password_file: is missing (a file made by mosquitto_passwd)
+        site.yaml:18:8: error: users.password_file: is missing (a file made by mosquitto_passwd; or take tokens with 'jwt')
         site.yaml:18:10: error: users.passwordfile: unknown setting 'passwordfile' (did you mean 'password_file'?)
         site.yaml:20:34: error: access[0].publish[0]: '#' must be the last level (use '+' for a single level)
         site.yaml:22:30: error: handlers[0].plugin: there is no plugin 'medication.insuline' (did you mean \

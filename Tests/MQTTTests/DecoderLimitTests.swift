@@ -53,8 +53,8 @@ struct DecoderLimitTests {
         }
         #expect(decode(levels: 5, max: 5) == nil)
         #expect(decode(levels: 6, max: 5)?.reason == .topicNameInvalid)
-        #expect(decode(levels: 200, max: 65_535) == nil)
-        #expect(decode(levels: 201, max: 65_535)?.reason == .topicNameInvalid)
+        #expect(decode(levels: 201, max: 65_535) == nil)
+        #expect(decode(levels: 202, max: 65_535)?.reason == .topicNameInvalid)
         #expect(decode(levels: 65_535, max: 65_535)?.reason == .topicNameInvalid)
         let bytes = DecoderLimits(maxTopicBytes: 2)
         #expect(

@@ -76,7 +76,7 @@ struct TopicTests {
         #expect(throws: Never.self) { try TopicFilter("$share/group/" + levels) }
         #expect(throws: MQTTError.self) { try TopicFilter("/" + levels) }
         #expect(throws: MQTTError.self) { try TopicFilter("$share/group//" + levels) }
-        #expect(throws: MQTTError.self) { try TopicFilter(String(repeating: "/", count: 200), maxLevels: 10_000) }
+        #expect(throws: MQTTError.self) { try TopicFilter(String(repeating: "/", count: 201), maxLevels: 10_000) }
         #expect(throws: MQTTError.self) { try TopicFilter(String(repeating: "+/", count: 30_000), maxLevels: 100_000) }
         #expect(throws: MQTTError.self) { try TopicFilter(String(repeating: "a", count: 65_536)) }
         #expect(throws: MQTTError.self) { try TopicFilter(bytes: [0x61, 0xFF]) }

@@ -84,6 +84,6 @@ import Testing
         #expect(!PeerAddress.isLoopback(try SocketAddress(ipAddress: "::", port: 1)))
         #expect(!PeerAddress.isLoopback(try SocketAddress(ipAddress: "0.0.0.0", port: 1)))
         #expect(!PeerAddress.isLoopback(try SocketAddress(ipAddress: "192.168.127.1", port: 1)))
-        #expect(PeerAddress.text(nil) == "unknown")
+        #expect(PeerAddress.text(nil) == "local")
     }
 }

@@ -16,10 +16,11 @@ enum ImportRules {
         "Broker": ["MQTT", "NIOCore", "DequeModule"],
         "HandlerKit": [],
         // I/O.
+        "Audit": ["Glibc", "Crypto"],
         "Journal": system.union(["CCRC32C"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
-            "CryptoExtras",
+            "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "Access": system.union([
             "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
@@ -41,7 +42,7 @@ enum ImportRules {
             "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access", "SiteServer",
             "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
-            "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
         ]),
     ]
 

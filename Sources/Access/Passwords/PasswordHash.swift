@@ -5,7 +5,8 @@ internal import Foundation
 /// A password as a file stores it. Four kinds, told by what they begin with:
 ///
 /// - `$7$iterations$salt$hash`: PBKDF2 with HMAC-SHA-512, as mosquitto_passwd writes it.
-/// - `$6$salt$hash`: SHA-512 over password and salt, as mosquitto_passwd 1.x wrote it. Read, never made: quick to guess.
+/// - `$6$salt$hash`: SHA-512 over password and salt, as mosquitto_passwd 1.x wrote it. Read, never made: quick to
+///   guess.
 /// - `$s1$logN$r$p$salt$hash`: scrypt, which takes memory to guess. What is made by default.
 /// - `$scram-sha-256$iterations$salt$storedKey$serverKey`: for SCRAM-SHA-256 (RFC 5802, RFC 7677).
 public struct PasswordHash: Sendable, Hashable {

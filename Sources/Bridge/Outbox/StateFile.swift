@@ -60,6 +60,9 @@ struct StateFile: Sendable {
         throw BridgeError(.outbox, "\(path) is too large to be a state file")
     }
 
+    /// Takes the file away, if it is there.
+    func remove() { _ = unlink(path) }
+
     /// Makes a directory and those above it, for the owner only.
     static func makeDirectory(_ path: String) throws(BridgeError) {
         var status = stat()

@@ -162,6 +162,8 @@ public struct MosquittoBridge: Sendable, Hashable {
     public var remoteUsername: String?
     /// `remote_password` (`password`). Never log it.
     public var remotePassword: String?
+    /// `remote_password_file` of `site.yaml`: a file that holds the password and nothing else.
+    public var remotePasswordFile: String?
     /// `local_clientid`. Nil: `local.` and the remote one.
     public var localClientID: String?
     /// `local_username`: who the bridge is on this side, for `acl_file`.

@@ -127,10 +127,10 @@ extension MosquittoReader {
 
     private func beginConnection(_ line: inout MosquittoLine) throws(MosquittoMistake) {
         let name = try line.word()
-        let index = configuration.connections.count
+        let index = configuration.bridges.count
         guard index < Self.connectionsMax else { throw MosquittoMistake("There are more than 1,000 bridges.") }
-        let isTaken = configuration.connections.contains { $0.name == name }
-        configuration.connections.append(MosquittoBridge(name: name, place: line.place))
+        let isTaken = configuration.bridges.contains { $0.name == name }
+        configuration.bridges.append(MosquittoBridge(name: name, place: line.place))
         context.connection = index
         guard !isTaken else { throw MosquittoMistake("Duplicate bridge name '\(name)'.") }
     }
@@ -149,14 +149,18 @@ extension MosquittoReader {
                     hint: "host:port; an IPv6 address needs its port"
                 )
             }
-            addresses.append(.init(host: String(word[..<colon]), port: port))
+            addresses.append(.init(host: Self.withoutBrackets(word[..<colon]), port: port))
         }
         guard !addresses.isEmpty else { throw MosquittoMistake("Empty address value in configuration.") }
-        let isSecond = context.connection.map { !configuration.connections[$0].addresses.isEmpty } ?? false
+        let isSecond = context.connection.map { !configuration.bridges[$0].addresses.isEmpty } ?? false
         guard !isSecond else {
             throw MosquittoMistake("Invalid bridge configuration, 'address' only allowed once.")
         }
         try withConnection(line) { $0.addresses = addresses }
+    }
+
+    private static func withoutBrackets(_ host: Substring) -> String {
+        host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : String(host)
     }
 
     /// `topic pattern [[[out|in|both] qos] local-prefix remote-prefix]`.
@@ -194,7 +198,7 @@ extension MosquittoReader {
         if let pattern = topic.pattern, !MosquittoTopic.isFilter(pattern) {
             throw MosquittoMistake("Invalid bridge topic '\(pattern)'.")
         }
-        let count = configuration.connections.reduce(0) { $0 + $1.topics.count }
+        let count = configuration.bridges.reduce(0) { $0 + $1.topics.count }
         guard count < Self.topicsMax else { throw MosquittoMistake("There are more than 100,000 bridge topics.") }
         try withConnection(line) { $0.topics.append(topic) }
     }
@@ -250,6 +254,6 @@ extension MosquittoReader {
         guard let index = context.connection else {
             throw MosquittoMistake("The '\(line.name)' option requires a bridge to be defined first.")
         }
-        body(&configuration.connections[index])
+        body(&configuration.bridges[index])
     }
 }

@@ -5,7 +5,7 @@ extension MosquittoReader {
 
     func checkWhole() {
         for listener in configuration.listeners { check(listener) }
-        for connection in configuration.connections { check(connection) }
+        for connection in configuration.bridges { check(connection) }
         checkClientIDs()
         for (index, plugin) in configuration.plugins.enumerated() where plugin.kind == nil { check(plugin, index) }
         if !configuration.perListenerSettings { checkSharedKeys(configuration.security) }
@@ -79,7 +79,7 @@ extension MosquittoReader {
 
     private func checkClientIDs() {
         var seen: Set<String> = []
-        for connection in configuration.connections {
+        for connection in configuration.bridges {
             guard seen.insert(connection.effectiveLocalClientID(hostName: "")).inserted else {
                 report(
                     "Bridge local_clientid of '\(connection.name)' is not unique.",

@@ -28,7 +28,7 @@ public struct MosquittoSettings: Sendable, Hashable {
     /// `plugin_load`, `plugin` and `global_plugin`, in the order of the file.
     public var plugins: [MosquittoPlugin] = []
     /// The `connection` blocks.
-    public var connections: [MosquittoBridge] = []
+    public var bridges: [MosquittoBridge] = []
     /// The log.
     public var log = MosquittoLog()
 

@@ -6,6 +6,16 @@ extension Field {
             report("'\(text)' is a URL", hint: "write address and port only: 0.0.0.0:8883; TLS comes from 'tls:'")
             return nil
         }
+        if text.hasPrefix("*:") {
+            // Every address of the machine; checked as if it were one of them.
+            let address = networkAddress(
+                "0.0.0.0" + text.dropFirst(),
+                ports: 0...65_535,
+                defaultPort: nil,
+                example: "*:8883"
+            )
+            return address.map { NetworkAddress(host: "", port: $0.port) }
+        }
         return networkAddress(text[...], ports: 0...65_535, defaultPort: nil, example: "127.0.0.1:1883")
     }
 
@@ -44,7 +54,7 @@ extension Field {
         return address.map { BrokerAddress(network: $0, usesTLS: usesTLS) }
     }
 
-    private func networkAddress(
+    func networkAddress(
         _ text: Substring,
         ports: ClosedRange<Int>,
         defaultPort: Int?,

@@ -1,22 +1,41 @@
 extension Field {
-    private static let bridgesMax = 16
+    private static let bridgesMax = 100
+
+    /// What an entry of `bridges:` is.
+    private enum Kind: String, CaseIterable {
+        /// A way to our aggregator or to another consumer, by routes.
+        case uplink
+        /// A bridge as Mosquitto's `connection` blocks describe it.
+        case relay
+    }
 
     /// `bridges:`.
-    func bridges(site: String, hasSiteKey: Bool) -> [BridgeConfiguration] {
-        guard let elements = elements(max: Self.bridgesMax, hint: "each bridge begins with '-'") else { return [] }
+    func bridges(site: String, hasSiteKey: Bool) -> ([BridgeConfiguration], [MosquittoBridge]) {
+        guard let elements = elements(max: Self.bridgesMax, hint: "each bridge begins with '-'") else {
+            return ([], [])
+        }
         var bridges: [BridgeConfiguration] = []
+        var relays: [MosquittoBridge] = []
+        var names: Set<String> = []
         for element in elements {
-            let bridge = element.mapping { $0.bridge(site: site, hasSiteKey: hasSiteKey) }
-            guard let bridge else { continue }
-            if bridges.contains(where: { $0.name == bridge.name }) {
+            let name: String? = element.mapping { fields in
+                if fields.field("kind").choice(Kind.self) == .relay {
+                    guard let relay = fields.relay() else { return nil }
+                    relays.append(relay)
+                    return relay.name
+                }
+                guard let bridge = fields.bridge(site: site, hasSiteKey: hasSiteKey) else { return nil }
+                bridges.append(bridge)
+                return bridge.name
+            }
+            if let name, !names.insert(name).inserted {
                 element.report(
-                    "a bridge named '\(bridge.name)' stands above already",
+                    "a bridge named '\(name)' stands above already",
                     hint: "an outbox hangs on its bridge's name: choose another"
                 )
             }
-            bridges.append(bridge)
         }
-        return bridges
+        return (bridges, relays)
     }
 }
 

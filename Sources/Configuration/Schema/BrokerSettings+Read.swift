@@ -1,22 +1,4 @@
 extension Field {
-    /// `users:`.
-    func users() -> UsersConfiguration? {
-        mapping { fields in
-            let file = fields.field("password_file")
-            if !file.isPresent { file.reportMissing(hint: "a file made by mosquitto_passwd") }
-            return file.path(.secret).map(UsersConfiguration.init)
-        }
-    }
-
-    /// `access:`.
-    func access() -> [AccessRule]? {
-        guard let elements = elements(max: 10_000, hint: "each rule begins with '-'") else { return nil }
-        if elements.isEmpty {
-            report("an empty list lets nobody do anything", hint: "leave 'access' away to let every user do everything")
-        }
-        return elements.compactMap { $0.mapping { $0.accessRule() } }
-    }
-
     /// `limits:`.
     func limits() -> LimitsConfiguration { mapping { $0.limits() } ?? LimitsConfiguration() }
 
@@ -51,38 +33,41 @@ extension Field {
             var log = LogConfiguration()
             if let level = fields.field("level").choice(LogConfiguration.Level.self) { log.level = level }
             if let format = fields.field("format").choice(LogConfiguration.Format.self) { log.format = format }
+            log.file = fields.field("file").path(.database)
+            log.connectionMessages = fields.field("connection_messages").bool(default: true)
             return log
         } ?? LogConfiguration()
     }
 }
 
-extension Fields {
-    private static let filtersMax = 1_000
-
-    fileprivate func accessRule() -> AccessRule? {
-        let users = field("users")
-        let clients = field("clients")
-        let userPatterns = users.wordList(max: Self.filtersMax)
-        let clientPatterns = clients.wordList(max: Self.filtersMax)
-        let publish = field("publish").topicFilters(max: Self.filtersMax)
-        let subscribe = field("subscribe").topicFilters(max: Self.filtersMax)
-        let receive = field("receive").topicFilters(max: Self.filtersMax)
-        if !users.isPresent, !clients.isPresent {
-            report("a rule needs 'users' or 'clients'", hint: "users: [\"*\"] means everybody")
+extension Field {
+    /// `audit:`.
+    func audit() -> AuditSettings? {
+        mapping { fields in
+            let path = fields.field("path").path(.folder)
+            var audit = AuditSettings(path: path ?? PathResolution.resolve("audit", besideFile: reader.file))
+            audit.keyFile = fields.field("key_file").path(.secret)
+            if let bytes = fields.field("max_file_bytes").bytes((1 << 20)...(1 << 40)) { audit.maxFileBytes = bytes }
+            if let age = fields.field("max_file_age").duration(60_000...(366 * 86_400_000)) { audit.maxFileAge = age }
+            audit.keep = fields.field("keep").duration(86_400_000...(36_600 * 86_400_000))
+            if let sync = fields.field("sync").choice(AuditSettings.Sync.self) { audit.sync = sync }
+            let onFailure = fields.field("on_failure").choice(AuditSettings.FailurePolicy.self)
+            if let onFailure { audit.onFailure = onFailure }
+            return audit
         }
-        if publish == nil, subscribe == nil, receive == nil {
-            report("a rule that allows nothing", hint: "add 'publish', 'subscribe' or 'receive'")
-        }
-        return AccessRule(
-            users: userPatterns ?? ["*"],
-            clients: clientPatterns ?? ["*"],
-            publish: publish ?? [],
-            subscribe: subscribe ?? [],
-            receive: receive ?? subscribe ?? [],
-            position: position
-        )
     }
 
+    /// `reload:`.
+    func reload() -> ReloadConfiguration {
+        mapping { fields in
+            var reload = ReloadConfiguration()
+            reload.watchesFiles = fields.field("watch").bool(default: false)
+            return reload
+        } ?? ReloadConfiguration()
+    }
+}
+
+extension Fields {
     fileprivate func limits() -> LimitsConfiguration {
         var limits = LimitsConfiguration()
         func set(_ key: String, _ target: WritableKeyPath<LimitsConfiguration, Int>, _ range: ClosedRange<Int>) {
@@ -91,8 +76,10 @@ extension Fields {
         set("max_inflight_messages", \.maxInflightMessages, 1...65_535)
         set("max_queued_messages", \.maxQueuedMessages, 1...1_000_000_000)
         if let bytes = field("max_queued_bytes").bytes(1_024...(1 << 40)) { limits.maxQueuedBytes = bytes }
+        set("max_inflight_bytes", \.maxInflightBytes, 0...(1 << 40))
         if let overflow = field("overflow").choice(LimitsConfiguration.Overflow.self) { limits.overflow = overflow }
         if let bytes = field("max_packet_size").bytes(ListenerBounds.packetBytes) { limits.maxPacketBytes = bytes }
+        if let bytes = field("message_size_limit").bytes(0...268_435_455) { limits.messageSizeLimit = bytes }
         set("max_topic_levels", \.maxTopicLevels, 1...TopicSyntax.levelsMax)
         set("max_subscriptions", \.maxSubscriptions, 1...1_000_000)
         set("max_sessions", \.maxSessions, 1...10_000_000)
@@ -104,10 +91,27 @@ extension Fields {
         }
         set("receive_maximum", \.receiveMaximum, 1...65_535)
         set("topic_alias_maximum", \.topicAliasMaximum, 0...65_535)
+        set("max_topic_alias_broker", \.topicAliasMaximumOutbound, 0...65_535)
         set("max_retained_messages", \.maxRetainedMessages, 0...100_000_000)
-        let keepAlive = field("max_keepalive").duration(1_000...65_535_000, secondsByDefault: true)
+        let keepAlive = field("max_keepalive").duration(0...65_535_000, secondsByDefault: true)
         if let keepAlive { limits.maxKeepAliveSeconds = Int(keepAlive.components.seconds) }
         if let timeout = field("connect_timeout").duration(100...600_000) { limits.connectTimeout = timeout }
+        if let timeout = field("handshake_timeout").duration(1_000...600_000) { limits.handshakeTimeout = timeout }
+        set("max_connections", \.maxConnections, 0...1_000_000)
+        set("max_connections_per_address", \.maxConnectionsPerAddress, 1...1_000_000)
+        set("max_connection_rate_per_address", \.maxConnectionRatePerAddress, 1...1_000_000)
+        if let bytes = field("max_unauthenticated_bytes").bytes((64 << 10)...(1 << 40)) {
+            limits.maxUnauthenticatedBytes = bytes
+        }
+        set("max_publish_rate", \.maxPublishRate, 0...100_000_000)
+        if let bytes = field("max_publish_bytes_per_second").bytes(0...(1 << 40)) {
+            limits.maxPublishBytesPerSecond = bytes
+        }
+        limits.isRetainAvailable = field("retain_available").bool(default: true)
+        limits.checkRetainSource = field("check_retain_source").bool(default: true)
+        limits.queueQoS0Messages = field("queue_qos0_messages").bool(default: false)
+        limits.upgradeOutgoingQoS = field("upgrade_outgoing_qos").bool(default: false)
+        limits.clientIDPrefixes = field("clientid_prefixes").wordList(max: 100) ?? []
         return limits
     }
 
@@ -115,6 +119,7 @@ extension Fields {
         /// The written values of `sync`.
         enum SyncWord: String, CaseIterable { case always, interval, os }
         var journal = JournalConfiguration()
+        journal.isEnabled = field("enabled").bool(default: true)
         let path = field("path").path(.folder)
         journal.path = path ?? PathResolution.resolve(journal.path, besideFile: reader.file)
         let sync = field("sync").choice(SyncWord.self) ?? .always

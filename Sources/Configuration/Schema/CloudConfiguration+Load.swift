@@ -94,7 +94,7 @@ extension Fields {
     private func embeddedBroker(hasUsers: Bool) -> EmbeddedBrokerConfiguration? {
         let limits = field("limits").limits()
         let listenersField = field("listeners")
-        let listeners = listenersField.listeners(limits: limits, hasUsers: hasUsers)
+        let listeners = listenersField.listeners(ListenerSurroundings(hasUsers: hasUsers))
         if listenersField.elements(max: .max)?.isEmpty ?? !listenersField.isPresent {
             listenersField.report("no listener: no site could connect", hint: "add one such as - bind: 0.0.0.0:8883")
         }

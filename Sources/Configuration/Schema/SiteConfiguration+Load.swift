@@ -25,10 +25,18 @@ extension Fields {
         let site = siteField.siteName()
         if !siteField.isPresent { siteField.reportMissing(hint: "the name of this site, such as site: store-0042") }
         let limits = field("limits").limits()
+        let compatibility = field("compatibility").choice(SiteConfiguration.Compatibility.self)
         let usersField = field("users")
         let users = usersField.users()
+        let accessField = field("access")
+        let access = accessField.access()
         let listenersField = field("listeners")
-        let listeners = listenersField.listeners(limits: limits, hasUsers: usersField.isPresent)
+        let listeners = listenersField.listeners(
+            ListenerSurroundings(
+                hasUsers: usersField.isPresent || access?.dynamicSecurityFile != nil,
+                isMosquitto: compatibility == .mosquitto
+            )
+        )
         let brokerField = field("site_broker")
         let siteBroker = brokerField.mapping { $0.attachedBroker() }
         if listenersField.isPresent, brokerField.isPresent {
@@ -44,16 +52,28 @@ extension Fields {
                 hint: "add a listener such as - bind: 127.0.0.1:1883"
             )
         }
-        let access = field("access").access()
-        let journal = field("journal").journal()
-        let handlers = field("handlers").handlers(plugins: plugins)
+        let journalField = field("journal")
+        let journal = journalField.journal()
+        let handlersField = field("handlers")
+        let handlers = handlersField.handlers(plugins: plugins)
         let siteKeyField = field("site_key")
         let siteKeyFile = siteKeyField.mapping { fields in
             let file = fields.field("file")
             if !file.isPresent { file.reportMissing(hint: "a file with at least 32 random bytes") }
             return file.path(.secret)
         }
-        let bridges = field("bridges").bridges(site: site ?? "", hasSiteKey: siteKeyField.isPresent)
+        let bridgesField = field("bridges")
+        let (bridges, relays) = bridgesField.bridges(site: site ?? "", hasSiteKey: siteKeyField.isPresent)
+        if !journal.isEnabled, !handlers.isEmpty || !bridges.isEmpty || brokerField.isPresent {
+            journalField.report(
+                "handlers, bridges and 'site_broker' read the journal: it cannot be left out",
+                hint: "take 'enabled: false' away"
+            )
+        }
+        let audit = field("audit").audit()
+        let reload = field("reload").reload()
+        let sysInterval = field("sys_interval").duration(0...65_535_000, secondsByDefault: true)
+        let pidFile = field("pid_file").path(.database)
         let console = field("console").console()
         let log = field("log").log()
         guard let site else { return nil }
@@ -63,11 +83,17 @@ extension Fields {
             siteBroker: siteBroker,
             users: users,
             access: access,
+            compatibility: compatibility,
             journal: journal,
             limits: limits,
+            sysInterval: sysInterval ?? .seconds(10),
+            audit: audit,
+            reload: reload,
+            pidFile: pidFile,
             handlers: handlers,
             siteKeyFile: siteKeyFile,
             bridges: bridges,
+            relays: relays,
             console: console,
             log: log,
             fileReferences: reader.references,

@@ -1,9 +1,3 @@
-/// Where the user names and passwords are: `users:`.
-public struct UsersConfiguration: Sendable, Hashable {
-    /// `password_file`: in the format of mosquitto_passwd.
-    public var passwordFile: String
-}
-
 /// One entry of `access:`: what some users may do. A client may do what any matching entry allows, and nothing else.
 /// Without `access:` every client that was let in may do everything.
 ///
@@ -32,11 +26,15 @@ public struct LimitsConfiguration: Sendable, Hashable {
         case dropNewest = "drop_newest"
         /// The oldest queued message goes.
         case dropOldest = "drop_oldest"
+        /// The message that came last goes, and so does the client, if it is connected.
+        case disconnect
     }
 
     /// `max_inflight_messages`: unacknowledged QoS 1 and 2 messages towards one client. Default 64 (Mosquitto: 20), at
     /// most 65,535.
     public var maxInflightMessages = 64
+    /// `max_inflight_bytes`: the same, in bytes of payload; one message may always go. Default 0: no limit.
+    public var maxInflightBytes = 0
     /// `max_queued_messages`: messages waiting for one session. Default 1,000,000 (Mosquitto: 1,000); they wait on
     /// disk.
     public var maxQueuedMessages = 1_000_000
@@ -46,6 +44,8 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var overflow = Overflow.dropNewest
     /// `max_packet_size`: the largest packet taken from a client. Default 2,000,000 bytes (Mosquitto: no limit).
     public var maxPacketBytes = 2_000_000
+    /// `message_size_limit`: the largest payload taken from a client. Default 0: no limit beside `max_packet_size`.
+    public var messageSizeLimit = 0
     /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 200.
     public var maxTopicLevels = 32
     /// `max_subscriptions`: per session. Default 1,000.
@@ -59,12 +59,43 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var receiveMaximum = 256
     /// `topic_alias_maximum`: topic aliases one MQTT 5 client may set up. Default 10; 0 turns them off.
     public var topicAliasMaximum = 10
+    /// `max_topic_alias_broker`: topic aliases that the broker sets towards an MQTT 5 client that takes them. Default
+    /// 10; 0 turns them off.
+    public var topicAliasMaximumOutbound = 10
     /// `max_retained_messages`: of the whole broker. Default 1,000,000.
     public var maxRetainedMessages = 1_000_000
     /// `max_keepalive`: the longest keep alive granted, in seconds. Default 1,200 (Mosquitto: 65,535).
     public var maxKeepAliveSeconds = 1_200
     /// `connect_timeout`: from the opening of a connection to its CONNECT. Default 10 s.
     public var connectTimeout = Duration.seconds(10)
+    /// `handshake_timeout`: from the opening of a connection to the end of TLS, of the WebSocket upgrade and of the PROXY
+    /// header. Default 10 s.
+    public var handshakeTimeout = Duration.seconds(10)
+    /// `max_connections`: of all listeners together. Default 10,000. Mosquitto's `global_max_connections`.
+    public var maxConnections = 10_000
+    /// `max_connections_per_address`: from one IP address. Default 5,000.
+    public var maxConnectionsPerAddress = 5_000
+    /// `max_connection_rate_per_address`: new connections from one IP address in a second. Default 1,000.
+    public var maxConnectionRatePerAddress = 1_000
+    /// `max_unauthenticated_bytes`: of all connections that are not past CONNECT, together. Default 64 MiB.
+    public var maxUnauthenticatedBytes = 64 << 20
+    /// `max_publish_rate`: messages taken from one client in a second; beyond, it is read more slowly. Default 0: any
+    /// number.
+    public var maxPublishRate = 0
+    /// `max_publish_bytes_per_second`: the same, in bytes. Default 0.
+    public var maxPublishBytesPerSecond = 0
+    /// `retain_available`: whether clients may retain messages. Default true.
+    public var isRetainAvailable = true
+    /// `check_retain_source`: whether a retained message is given out only while its publisher may still publish it.
+    /// Default true.
+    public var checkRetainSource = true
+    /// `queue_qos0_messages`: whether QoS 0 messages wait for sessions whose clients are away. Default false.
+    public var queueQoS0Messages = false
+    /// `upgrade_outgoing_qos`: whether a message goes out with the subscription's QoS even if it came with a lower one.
+    /// Default false.
+    public var upgradeOutgoingQoS = false
+    /// `clientid_prefixes`: what client identifiers must begin with, one of these. Empty: anything.
+    public var clientIDPrefixes: [String] = []
 
     /// The defaults.
     public init() {}
@@ -82,6 +113,9 @@ public struct JournalConfiguration: Sendable, Hashable {
         case os
     }
 
+    /// `enabled`: whether there is one. Without it sessions and messages live in memory alone, and there can be neither
+    /// handlers nor bridges to an aggregator. Default true.
+    public var isEnabled = true
     /// `path`: the folder. Default `data`, beside the configuration file.
     public var path = "data"
     /// `sync`, with `interval` (default 100 ms). Default `always`.
@@ -124,6 +158,8 @@ public struct LogConfiguration: Sendable, Hashable {
         case error
         /// About to end.
         case critical
+        /// Nothing is logged.
+        case none
     }
 
     /// How a line looks.
@@ -138,6 +174,10 @@ public struct LogConfiguration: Sendable, Hashable {
     public var level = Level.info
     /// `format`: Default text.
     public var format = Format.text
+    /// `file`: where the lines go. Nil: standard error.
+    public var file: String?
+    /// `connection_messages`: whether clients that come and go have their lines. Default true.
+    public var connectionMessages = true
 
     /// The defaults.
     public init() {}

@@ -20,7 +20,8 @@ public struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// The written form, with brackets around an IPv6 address.
     public var description: String {
-        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        if host.isEmpty { return "*:\(port)" }
+        return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     }
 }
 
@@ -66,6 +67,16 @@ enum IPAddress {
         let groups = address.split(separator: ":")
         guard groups.count <= 8, groups.allSatisfy({ $0.count <= 4 || $0.contains(".") }) else { return false }
         return address.contains("::") || groups.count == 8 || (groups.count == 7 && address.contains("."))
+    }
+
+    /// Whether a text is an IP address, or one with the length of a prefix: `10.0.0.0/8`, `::1`.
+    static func isNetwork(_ text: String) -> Bool {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        let address = String(parts[0])
+        let isV4 = octets(ofIPv4: address) != nil
+        guard isV4 || (isIPv6(address) && !address.contains("%")) else { return false }
+        guard parts.count == 2 else { return true }
+        return Int(parts[1]).map { (0...(isV4 ? 32 : 128)).contains($0) } ?? false
     }
 
     /// Whether a text is a host name by RFC 1123, or an IPv4 address.

@@ -1,6 +1,13 @@
 /// Everything a site node is told: the checked form of `site.yaml`. Plain values; nothing was opened to make them.
 /// Relative paths in the file count from the file's own folder and are resolved here.
 public struct SiteConfiguration: Sendable, Hashable {
+    /// Whose manners the broker takes on where the standard leaves a choice.
+    public enum Compatibility: String, Sendable, Hashable, CaseIterable {
+        /// Those of Mosquitto 2.1: topics that begin with `$` may be published to, a long keep alive of a 3.x client is
+        /// refused, DISCONNECT gives no reason in words.
+        case mosquitto
+    }
+
     /// `site`: the name of the site. Letters, digits, `-` and `_`, at most 64.
     public var site: String
     /// `listeners`: at least one, unless `site_broker` is given.
@@ -10,17 +17,29 @@ public struct SiteConfiguration: Sendable, Hashable {
     /// `users`.
     public var users: UsersConfiguration?
     /// `access`: nil: whoever was let in may do everything.
-    public var access: [AccessRule]?
+    public var access: AccessConfiguration?
+    /// `compatibility`: nil: as this broker does.
+    public var compatibility: Compatibility?
     /// `journal`.
     public var journal: JournalConfiguration
     /// `limits`.
     public var limits: LimitsConfiguration
+    /// `sys_interval`: how often `$SYS` is published; zero: never. Default 10 s.
+    public var sysInterval = Duration.seconds(10)
+    /// `audit`: nil: no audit log.
+    public var audit: AuditSettings?
+    /// `reload`: what is read again by itself.
+    public var reload = ReloadConfiguration()
+    /// `pid_file`: where the number of the process is written.
+    public var pidFile: String?
     /// `handlers`.
     public var handlers: [HandlerConfiguration]
     /// `site_key.file`: the key pseudonyms and coupon codes are made with, kept on this machine.
     public var siteKeyFile: String?
     /// `bridges`.
     public var bridges: [BridgeConfiguration]
+    /// The entries of `bridges` with `kind: relay`: bridges as Mosquitto's `connection` blocks describe them.
+    public var relays: [MosquittoBridge] = []
     /// `console`: nil: no HTTP.
     public var console: ConsoleConfiguration?
     /// `log`.
@@ -78,7 +97,7 @@ public struct CloudConfiguration: Sendable, Hashable {
     /// `users`.
     public var users: UsersConfiguration?
     /// `access`.
-    public var access: [AccessRule]?
+    public var access: AccessConfiguration?
     /// `console`: nil: no HTTP.
     public var console: ConsoleConfiguration?
     /// `log`.

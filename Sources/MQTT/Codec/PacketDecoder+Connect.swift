@@ -2,14 +2,17 @@ internal import NIOCore
 
 extension PacketDecoder {
     /// CONNECT (section 3.1). Sets ``version`` as soon as it is known.
-    mutating func decodeConnect(_ body: inout ByteCursor) throws(MQTTError) -> Connect {
+    mutating func decodeConnect(_ headerFlags: UInt8, _ body: inout ByteCursor) throws(MQTTError) -> Connect {
         let (version, isBridge) = try decodeProtocol(&body)
         self.version = version
+        guard headerFlags == 0 || version == .v3_1 else { throw .badFlags }
         let flags = ConnectFlags(rawValue: try body.readByte())
         try flags.validate(version)
         let keepAliveSeconds = try body.readUInt16()
-        let properties = try readProperties(.connect, &body)
-        let clientID = try body.readString(identifier: true)
+        let properties = try answered { () throws(MQTTError) in try readProperties(.connect, &body) }
+        let clientID = try answered(.clientIdentifierNotValid) { () throws(MQTTError) in
+            try body.readString(identifier: true)
+        }
         let will = flags.contains(.will) ? try decodeWill(flags, &body) : nil
         // In 3.1 the remaining length wins over the flags: user name and password may be missing.
         let mayBeMissing = version == .v3_1
@@ -21,6 +24,7 @@ extension PacketDecoder {
         if flags.contains(.password), !(mayBeMissing && body.isAtEnd) {
             password = try body.readBinary()
         }
+        try answered { () throws(MQTTError) in try body.expectEnd() }
         return Connect(
             version: version,
             clientID: clientID,
@@ -34,12 +38,31 @@ extension PacketDecoder {
         )
     }
 
+    /// Marks a mistake as one that a 5.0 client is told of in CONNACK. A field that is cut off is none: its end may be
+    /// anything.
+    private func answered<Value>(
+        _ reason: ReasonCode? = nil,
+        _ read: () throws(MQTTError) -> Value
+    ) throws(MQTTError) -> Value {
+        do {
+            return try read()
+        } catch {
+            guard version == .v5, reason == nil || error != .truncated else { throw error }
+            var error = error
+            error.connackReason = reason ?? error.reason
+            throw error
+        }
+    }
+
     /// Protocol name and level. Bit 7 of the level is the mark of Mosquitto's bridges on 3.x.
-    private func decodeProtocol(_ body: inout ByteCursor) throws(MQTTError) -> (ProtocolVersion, isBridge: Bool) {
+    private mutating func decodeProtocol(
+        _ body: inout ByteCursor
+    ) throws(MQTTError) -> (ProtocolVersion, isBridge: Bool) {
         let name = try body.readRawField()
         let level = try body.readByte()
         let isMQTT = name.elementsEqual("MQTT".utf8)
         guard isMQTT || name.elementsEqual("MQIsdp".utf8) else {
+            // Another protocol: an answer in ours would mean nothing to it.
             throw MQTTError(.unsupportedProtocolVersion, "MQTT-3.1.2-1", "The protocol name is not MQTT")
         }
         switch (level, isMQTT) {
@@ -49,7 +72,14 @@ extension PacketDecoder {
         case (0x84, true): return (.v3_1_1, true)
         case (0x05, true): return (.v5, false)
         default:
-            throw MQTTError(.unsupportedProtocolVersion, "MQTT-3.1.2-2", "The protocol version is not supported")
+            // A version from the future is answered in the newest that we know, a muddle of old ones in the old form.
+            if !(3...5).contains(level & 0x7F) { version = .v5 }
+            throw MQTTError(
+                .unsupportedProtocolVersion,
+                "MQTT-3.1.2-2",
+                "The protocol version is not supported",
+                connackReason: .unsupportedProtocolVersion
+            )
         }
     }
 

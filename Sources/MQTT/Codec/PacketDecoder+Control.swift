@@ -26,10 +26,19 @@ extension PacketDecoder {
     }
 
     /// PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7).
-    func decodeAcknowledgement(_ body: inout ByteCursor) throws(MQTTError) -> Acknowledgement {
+    ///
+    /// - Parameter endsExchange: Whether it is PUBREL or PUBCOMP, which know two reason codes only.
+    func decodeAcknowledgement(
+        _ body: inout ByteCursor,
+        endsExchange: Bool
+    ) throws(MQTTError) -> Acknowledgement {
         let packetID = try body.readPacketID()
         guard !body.isAtEnd else { return Acknowledgement(packetID: packetID) }
         let reason = ReasonCode(rawValue: try body.readByte())
+        let known = endsExchange ? ReasonCode.ofRelease : ReasonCode.ofReceipt
+        guard role == .client || known.contains(reason) else {
+            throw MQTTError(.protocolError, "MQTT-3.4.2-1", "An acknowledgement holds a reason code of another packet")
+        }
         let properties = body.isAtEnd ? Properties() : try readProperties(.acknowledgement, &body)
         return Acknowledgement(packetID: packetID, reason: reason, properties: properties)
     }
@@ -45,7 +54,12 @@ extension PacketDecoder {
             throw MQTTError(.protocolError, "MQTT-3.14.2-2", "A server's DISCONNECT holds a session expiry interval")
         }
         if role == .server, decoder.saw(.serverReference) {
-            throw MQTTError(.protocolError, "3.14.2.2.5", "A client's DISCONNECT holds a server reference")
+            throw MQTTError(
+                .protocolError,
+                "3.14.2.2.5",
+                "A client's DISCONNECT holds a server reference",
+                mosquitto: .nothing
+            )
         }
         return Disconnect(reason: reason, properties: properties)
     }
@@ -61,10 +75,20 @@ extension PacketDecoder {
             throw MQTTError(.protocolError, "MQTT-3.15.2-1", "Only a client asks to authenticate again")
         }
         var decoder = PropertyDecoder(allowed: .auth, maxCount: limits.maxProperties)
-        let properties = try decoder.read(&body)
+        let properties = body.isAtEnd ? Properties() : try decoder.read(&body)
         guard decoder.saw(.authenticationMethod) else {
             throw MQTTError(.protocolError, "3.15.2.2.2", "An AUTH holds no authentication method")
         }
         return Auth(reason: reason, properties: properties)
     }
+}
+
+extension ReasonCode {
+    /// What PUBACK and PUBREC may say (sections 3.4.2.1, 3.5.2.1).
+    fileprivate static let ofReceipt: Set<ReasonCode> = [
+        .success, .noMatchingSubscribers, .unspecifiedError, .implementationSpecificError, .notAuthorized,
+        .topicNameInvalid, .packetIdentifierInUse, .quotaExceeded, .payloadFormatInvalid,
+    ]
+    /// What PUBREL and PUBCOMP may say (sections 3.6.2.1, 3.7.2.1).
+    fileprivate static let ofRelease: Set<ReasonCode> = [.success, .packetIdentifierNotFound]
 }

@@ -54,7 +54,12 @@ extension PacketDecoder {
             throw MQTTError(.protocolError, "MQTT-3.3.4-6", "A client's PUBLISH holds a subscription identifier")
         }
         guard !topicIsEmpty || decoder.saw(.topicAlias) else {
-            throw MQTTError(.protocolError, "MQTT-4.7.3-1", "There is neither a topic name nor a topic alias")
+            throw MQTTError(
+                .protocolError,
+                "MQTT-4.7.3-1",
+                "There is neither a topic name nor a topic alias",
+                mosquitto: .reason(.malformedPacket)
+            )
         }
         return properties
     }

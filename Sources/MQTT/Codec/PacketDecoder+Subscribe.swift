@@ -1,8 +1,7 @@
 extension PacketDecoder {
     /// SUBSCRIBE (section 3.8). Whether a filter is valid is for the server to say, filter by filter.
     func decodeSubscribe(_ body: inout ByteCursor) throws(MQTTError) -> Subscribe {
-        let packetID = try body.readPacketID()
-        let properties = try readProperties(.subscribe, &body)
+        let (packetID, properties) = try readHead(.subscribe, &body)
         var requests: [Subscribe.Request] = []
         while !body.isAtEnd {
             try checkFilterCount(requests.count)
@@ -14,14 +13,43 @@ extension PacketDecoder {
             requests.append(.init(filter: filter, options: options))
         }
         guard !requests.isEmpty else {
-            throw MQTTError(.protocolError, "MQTT-3.8.3-2", "A SUBSCRIBE holds no topic filter")
+            throw MQTTError(
+                .protocolError,
+                "MQTT-3.8.3-2",
+                "A SUBSCRIBE holds no topic filter",
+                mosquitto: .reason(.malformedPacket)
+            )
         }
         return Subscribe(packetID: packetID, requests: requests, properties: properties)
     }
 
+    /// Packet identifier and properties. Mosquitto calls the packet malformed whatever is wrong with them, except for a
+    /// property that comes twice.
+    private func readHead(
+        _ allowed: PropertySet,
+        _ body: inout ByteCursor
+    ) throws(MQTTError) -> (packetID: UInt16, properties: Properties) {
+        do {
+            return (try body.readPacketID(), try readProperties(allowed, &body))
+        } catch {
+            guard error != .repeatedProperty else { throw error }
+            throw MQTTError(
+                error.reason,
+                error.statement,
+                error.message,
+                mosquitto: .reason(.malformedPacket)
+            )
+        }
+    }
+
     private func decodeOptions(_ byte: UInt8) throws(MQTTError) -> SubscriptionOptions {
         guard let qos = QoS(rawValue: byte & 0b11) else {
-            throw MQTTError(.protocolError, "3.8.3.1", "A subscription asks for QoS 3")
+            throw MQTTError(
+                .protocolError,
+                "3.8.3.1",
+                "A subscription asks for QoS 3",
+                mosquitto: .reason(.malformedPacket)
+            )
         }
         guard version == .v5 else {
             // 3.1 calls the upper bits unused and asks nothing of them.
@@ -34,7 +62,12 @@ extension PacketDecoder {
             throw MQTTError(.malformedPacket, "MQTT-3.8.3-5", "Reserved bits of the subscription options are set")
         }
         guard let retainHandling = RetainHandling(rawValue: byte >> 4 & 0b11) else {
-            throw MQTTError(.protocolError, "3.8.3.1", "A subscription asks for retain handling 3")
+            throw MQTTError(
+                .protocolError,
+                "3.8.3.1",
+                "A subscription asks for retain handling 3",
+                mosquitto: .reason(.malformedPacket)
+            )
         }
         return SubscriptionOptions(
             qos: qos,
@@ -46,15 +79,19 @@ extension PacketDecoder {
 
     /// UNSUBSCRIBE (section 3.10).
     func decodeUnsubscribe(_ body: inout ByteCursor) throws(MQTTError) -> Unsubscribe {
-        let packetID = try body.readPacketID()
-        let properties = try readProperties(.unsubscribe, &body)
+        let (packetID, properties) = try readHead(.unsubscribe, &body)
         var filters: [String] = []
         while !body.isAtEnd {
             try checkFilterCount(filters.count)
             filters.append(try body.readString())
         }
         guard !filters.isEmpty else {
-            throw MQTTError(.protocolError, "MQTT-3.10.3-2", "An UNSUBSCRIBE holds no topic filter")
+            throw MQTTError(
+                .protocolError,
+                "MQTT-3.10.3-2",
+                "An UNSUBSCRIBE holds no topic filter",
+                mosquitto: .reason(.malformedPacket)
+            )
         }
         return Unsubscribe(packetID: packetID, filters: filters, properties: properties)
     }

@@ -88,10 +88,10 @@ extension PacketDecoder {
                 bodyBytes |= Int(byte & 0x7F) << (7 * (offset - 1))
                 offset += 1
                 if byte < 0x80 {
-                    guard byte != 0 || offset == 2 else { throw .badVariableInteger }
+                    guard byte != 0 || offset == 2 else { throw .badRemainingLength }
                     break
                 }
-                guard offset < 5 else { throw .badVariableInteger }
+                guard offset < 5 else { throw .badRemainingLength }
             }
             try checkSize(type, bodyBytes: bodyBytes, total: offset + bodyBytes)
             return FixedHeader(type: type, flags: first & 0x0F, bodyOffset: offset, bodyBytes: bodyBytes)
@@ -102,14 +102,23 @@ extension PacketDecoder {
     @inline(__always)
     private func checkedType(_ first: UInt8) throws(MQTTError) -> PacketType {
         guard let type = PacketType(rawValue: first >> 4) else {
-            throw MQTTError(.malformedPacket, "2.1.2", "The packet type is 0, which is reserved")
+            throw MQTTError(
+                .malformedPacket,
+                "2.1.2",
+                "The packet type is 0, which is reserved",
+                mosquitto: .reason(.protocolError)
+            )
         }
         // Flags of a PUBLISH are looked at with its body.
         if type == .publish, !expectsConnect { return type }
         try checkTurn(type)
+        // Those of a CONNECT are looked at when its version is known: 3.1 asks nothing of them.
+        if type == .connect { return type }
         // In 3.1 a SUBSCRIBE, UNSUBSCRIBE or PUBREL that is sent again carries the DUP flag.
         let flags = version == .v3_1 ? first & 0b0111 : first & 0b1111
-        guard flags == type.flags else { throw .badFlags }
+        guard flags == type.flags else {
+            throw type == .auth ? .badAuthFlags : .badFlags
+        }
         return type
     }
 
@@ -123,7 +132,7 @@ extension PacketDecoder {
         }
         switch (type, role) {
         case (.connect, .server):
-            throw MQTTError(.protocolError, "MQTT-3.1.0-2", "A second CONNECT came")
+            throw MQTTError(.protocolError, "MQTT-3.1.0-2", "A second CONNECT came", mosquitto: .nothing)
         case (.connack, .server), (.suback, .server), (.unsuback, .server), (.pingresp, .server):
             throw MQTTError(.protocolError, "2.1.2", "A packet came that only a server sends")
         case (.connect, .client), (.subscribe, .client), (.unsubscribe, .client), (.pingreq, .client):
@@ -146,7 +155,7 @@ extension PacketDecoder {
         }
         switch type {
         case .pingreq, .pingresp:
-            guard bodyBytes == 0 else { throw .trailingBytes }
+            guard bodyBytes == 0 else { throw .pingWithBody }
         case .puback, .pubrec, .pubrel, .pubcomp:
             guard bodyBytes >= 2 else { throw .truncated }
             guard bodyBytes == 2 || version == .v5 else { throw .trailingBytes }
@@ -160,23 +169,27 @@ extension PacketDecoder {
     @inline(__always)
     private mutating func decode(_ header: FixedHeader, _ body: inout ByteCursor) throws(MQTTError) -> Packet {
         if header.type == .publish { return .publish(try decodePublish(header.flags, &body)) }
-        let packet = try decodeControl(header.type, &body)
+        let packet = try decodeControl(header.type, header.flags, &body)
         try body.expectEnd()
         return packet
     }
 
-    private mutating func decodeControl(_ type: PacketType, _ body: inout ByteCursor) throws(MQTTError) -> Packet {
+    private mutating func decodeControl(
+        _ type: PacketType,
+        _ flags: UInt8,
+        _ body: inout ByteCursor
+    ) throws(MQTTError) -> Packet {
         switch type {
         case .connect:
-            let connect = try decodeConnect(&body)
+            let connect = try decodeConnect(flags, &body)
             expectsConnect = false
             return .connect(connect)
         case .connack: return .connack(try decodeConnack(&body))
         case .publish: return .publish(try decodePublish(0, &body))
-        case .puback: return .puback(try decodeAcknowledgement(&body))
-        case .pubrec: return .pubrec(try decodeAcknowledgement(&body))
-        case .pubrel: return .pubrel(try decodeAcknowledgement(&body))
-        case .pubcomp: return .pubcomp(try decodeAcknowledgement(&body))
+        case .puback: return .puback(try decodeAcknowledgement(&body, endsExchange: false))
+        case .pubrec: return .pubrec(try decodeAcknowledgement(&body, endsExchange: false))
+        case .pubrel: return .pubrel(try decodeAcknowledgement(&body, endsExchange: true))
+        case .pubcomp: return .pubcomp(try decodeAcknowledgement(&body, endsExchange: true))
         case .subscribe: return .subscribe(try decodeSubscribe(&body))
         case .suback: return .suback(try decodeSuback(&body))
         case .unsubscribe: return .unsubscribe(try decodeUnsubscribe(&body))

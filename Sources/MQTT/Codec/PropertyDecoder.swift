@@ -41,20 +41,19 @@ struct PropertyDecoder {
     private mutating func readProperty(_ section: inout ByteCursor) throws(MQTTError) -> Property {
         // The identifier is a variable byte integer, but none of two bytes or more is defined.
         let number = try section.readVariableInteger()
-        guard let byte = UInt8(exactly: number), let identifier = PropertyID(rawValue: byte),
-            allowed.contains(identifier)
-        else {
-            throw MQTTError(.malformedPacket, "2.2.2.2", "The packet holds a property that its type does not have")
+        guard let byte = UInt8(exactly: number), let identifier = PropertyID(rawValue: byte) else {
+            throw MQTTError(.malformedPacket, "2.2.2.2", "The packet holds a property that there is not")
         }
+        // First whether it is one at all, then whether it belongs here: the mistakes have different codes.
+        let value = try Self.readValue(identifier, &section)
+        guard allowed.contains(identifier) else { throw .propertyOfAnotherPacket }
         if !seen.insert(identifier) {
             let mayRepeat =
                 identifier == .userProperty
                 || identifier == .subscriptionIdentifier && allowsManySubscriptionIdentifiers
-            guard mayRepeat else {
-                throw MQTTError(.protocolError, "2.2.2.2", "A property that may come once comes twice")
-            }
+            guard mayRepeat else { throw .repeatedProperty }
         }
-        return try Self.readValue(identifier, &section)
+        return value
     }
 
     private static func readValue(

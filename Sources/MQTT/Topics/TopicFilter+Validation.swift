@@ -14,7 +14,9 @@ extension TopicFilter {
         guard check.isValid else { throw invalid("MQTT-1.5.4-1", "The topic filter is not well-formed UTF-8") }
         guard !check.hasControls else { throw invalid("1.5.4", "The topic filter holds a control character") }
         let start = try shareEnd(of: bytes)
-        guard start < bytes.count else { throw invalid("MQTT-4.7.3-1", "There is no filter behind the share name") }
+        guard start < bytes.count else {
+            throw unshareable("MQTT-4.7.3-1", "There is no filter behind the share name")
+        }
         let prefixSeparators = start > 0 ? 2 : 0
         guard check.separators - prefixSeparators < min(maxLevels, TopicLimits.levelsMax) else {
             throw invalid("4.7.3", "The topic filter has too many levels")
@@ -28,19 +30,20 @@ extension TopicFilter {
         guard bytes.starts(with: sharePrefix.dropLast()) else { return 0 }
         // `$share` alone, or `$shared/…`, is an ordinary filter only if another level name goes on.
         guard bytes.count > sharePrefix.count - 1 else {
-            throw invalid("MQTT-4.8.2-1", "A shared subscription has no share name")
+            throw unshareable("MQTT-4.8.2-1", "A shared subscription has no share name")
         }
         guard bytes[sharePrefix.count - 1] == Self.separator else { return 0 }
         var offset = sharePrefix.count
         while offset < bytes.count, bytes[offset] != Self.separator {
-            guard bytes[offset] != Self.plus, bytes[offset] != Self.multi else {
-                throw invalid("MQTT-4.8.2-2", "A share name holds a wildcard")
+            guard bytes[offset] != Self.multi else { throw invalid("MQTT-4.8.2-2", "A share name holds a wildcard") }
+            guard bytes[offset] != Self.plus else {
+                throw unshareable("MQTT-4.8.2-2", "A share name holds a wildcard")
             }
             offset += 1
         }
-        guard offset > sharePrefix.count else { throw invalid("MQTT-4.8.2-1", "The share name is empty") }
+        guard offset > sharePrefix.count else { throw unshareable("MQTT-4.8.2-1", "The share name is empty") }
         guard offset < bytes.count else {
-            throw invalid("MQTT-4.8.2-2", "The share name is not followed by / and a topic filter")
+            throw unshareable("MQTT-4.8.2-2", "The share name is not followed by / and a topic filter")
         }
         return offset + 1
     }
@@ -64,7 +67,11 @@ extension TopicFilter {
     }
 
     private static func invalid(_ statement: String, _ message: String) -> MQTTError {
-        MQTTError(.topicFilterInvalid, statement, message)
+        MQTTError(.topicFilterInvalid, statement, message, mosquitto: .reason(.malformedPacket))
+    }
+
+    private static func unshareable(_ statement: String, _ message: String) -> MQTTError {
+        MQTTError(.topicFilterInvalid, statement, message, mosquitto: .reason(.protocolError))
     }
 
     static let separator = UInt8(ascii: "/")

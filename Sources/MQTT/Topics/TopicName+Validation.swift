@@ -39,14 +39,18 @@ extension TopicName {
             return MQTTError(.topicNameInvalid, "MQTT-4.7.3-3", "The topic name is longer than 65,535 bytes")
         }
         guard !check.hasWildcards else {
-            return MQTTError(.topicNameInvalid, "MQTT-3.3.2-2", "The topic name holds a wildcard")
+            return invalid("MQTT-3.3.2-2", "The topic name holds a wildcard")
         }
         guard !check.hasControls else {
-            return MQTTError(.topicNameInvalid, "1.5.4", "The topic name holds a control character")
+            return invalid("1.5.4", "The topic name holds a control character")
         }
         guard check.separators < min(maxLevels, TopicLimits.levelsMax) else {
-            return MQTTError(.topicNameInvalid, "4.7.3", "The topic name has too many levels")
+            return invalid("4.7.3", "The topic name has too many levels")
         }
         return nil
+    }
+
+    private static func invalid(_ statement: String, _ message: String) -> MQTTError {
+        MQTTError(.topicNameInvalid, statement, message, mosquitto: .reason(.malformedPacket))
     }
 }

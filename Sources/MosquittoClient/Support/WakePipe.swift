@@ -2,11 +2,11 @@ internal import CMosquitto
 internal import Glibc
 
 /// Wakes a thread that sleeps in `poll`.
-final class WakePipe: Sendable {
+package final class WakePipe: Sendable {
     /// The end to poll for reading.
-    let descriptor: CInt
+    package let descriptor: CInt
 
-    init() throws(MosquittoError) {
+    package init() throws(MosquittoError) {
         descriptor = cw_eventfd()
         guard descriptor >= 0 else {
             throw MosquittoError(.system, "cannot make an event descriptor: \(String(cString: strerror(errno)))")
@@ -16,14 +16,14 @@ final class WakePipe: Sendable {
     deinit { close(descriptor) }
 
     /// Any thread.
-    func wake() {
+    package func wake() {
         var one: UInt64 = 1
         // A full counter means that the thread has not slept since: nothing is lost.
         _ = write(descriptor, &one, 8)
     }
 
     /// The woken thread.
-    func drain() {
+    package func drain() {
         var count: UInt64 = 0
         _ = read(descriptor, &count, 8)
     }

@@ -6,13 +6,33 @@ public struct SiteServerLimits: Sendable, Hashable {
     public var connectionsMax = 10_000
     /// Connections from one IP address, so that one device gone mad cannot take every slot. The next one is closed.
     public var connectionsPerAddressMax = 5_000
+    /// New connections from one IP address in a second, over some time. Those beyond are closed at once.
+    public var connectionRatePerAddressMax = 1_000
+    /// New connections from one IP address that may come at once before the rate counts, as after a power cut.
+    public var connectionBurstPerAddressMax = 10_000
+    /// Clients inside this process (bridges) at once. The next one is refused.
+    public var localAttachmentsMax = 64
     /// The queue of the kernel for connections that are not accepted yet.
     public var backlog = 1_024
-    /// From accepting a TLS connection to the end of its handshake. Then it is closed.
+    /// From accepting a connection to the end of what comes before MQTT on it, all together: the PROXY header, the TLS
+    /// handshake, the WebSocket upgrade. Then it is closed. The time to CONNECT (`connect_timeout`) runs beside it.
     public var handshakeSeconds: UInt64 = 10
-    /// Undecoded bytes of all connections that are not past CONNECT, together. A connection that exceeds them is
-    /// closed.
+    /// Bytes of all connections that are not past CONNECT, together: undecoded ones, and what came for a TLS handshake,
+    /// a PROXY header or an HTTP request. A connection that exceeds them is closed.
     public var preConnectBytesMax = 64 << 20
+    /// PUBLISH packets taken from one client in a second (`max_publish_rate`), over some time; 0 for any number.
+    /// Beyond, nothing is read from it for a while: nothing is lost.
+    public var publishRateMax = 0
+    /// Bytes of PUBLISH packets taken from one client in a second (`max_publish_bytes_per_second`), over some time; 0
+    /// for any number. Beyond, nothing is read from it for a while.
+    public var publishBytesPerSecondMax = 0
+    /// Bytes of the HTTP request that opens a WebSocket. Beyond: 431.
+    public var httpHeadBytesMax = 8 << 10
+    /// Header lines of that request. Beyond: 431.
+    public var httpHeadersMax = 64
+    /// The length that a WebSocket frame may say. Frames are passed on as they come, whatever their length, so this is
+    /// no memory; packets in them have their own limits. Beyond: closed with 1009.
+    public var webSocketFrameBytesMax = 16 << 20
     /// What the packet decoder takes.
     public var decoder = DecoderLimits()
     /// Bytes on the way to one client above which it counts as slow: the core drops QoS 0 and queues the rest.
@@ -46,6 +66,14 @@ public struct SiteServerLimits: Sendable, Hashable {
         var limits = self
         limits.connectionsMax = min(max(1, connectionsMax), 1 << 20)
         limits.connectionsPerAddressMax = max(1, connectionsPerAddressMax)
+        limits.connectionRatePerAddressMax = min(max(1, connectionRatePerAddressMax), 1 << 30)
+        limits.connectionBurstPerAddressMax = min(max(1, connectionBurstPerAddressMax), 1 << 30)
+        limits.localAttachmentsMax = max(0, localAttachmentsMax)
+        limits.publishRateMax = max(0, publishRateMax)
+        limits.publishBytesPerSecondMax = max(0, publishBytesPerSecondMax)
+        limits.httpHeadBytesMax = min(max(512, httpHeadBytesMax), 64 << 10)
+        limits.httpHeadersMax = min(max(8, httpHeadersMax), 1_024)
+        limits.webSocketFrameBytesMax = min(max(64 << 10, webSocketFrameBytesMax), 1 << 30)
         limits.backlog = min(max(1, backlog), 65_535)
         limits.handshakeSeconds = min(max(1, handshakeSeconds), 3_600)
         limits.preConnectBytesMax = max(64 << 10, preConnectBytesMax)

@@ -16,6 +16,10 @@ extension ClientConnection {
             return
         case .opening, .closing, .closed: return
         }
+        guard !pauses.contains(.rate) else {
+            keep(&bytes)
+            return
+        }
         guard undecoded.readableBytes > 0 else {
             decode(&bytes)
             keep(&bytes)
@@ -34,7 +38,7 @@ extension ClientConnection {
 
     // MARK: - Decoding
 
-    private func decodeKept() {
+    func decodeKept() {
         var bytes = ByteBuffer()
         swap(&bytes, &undecoded)
         decode(&bytes)
@@ -48,14 +52,14 @@ extension ClientConnection {
             bytes.discardReadBytes()
             undecoded = bytes
         }
-        countPreConnect(undecoded.readableBytes)
+        countPreConnect()
     }
 
     /// Keeps the bytes of a packet that is not whole, as a copy: what was read goes back to the channel.
     private func keep(_ bytes: inout ByteBuffer) {
         guard bytes.readableBytes > 0, phase != .closed, phase != .closing else { return }
         undecoded.writeBuffer(&bytes)
-        countPreConnect(undecoded.readableBytes)
+        countPreConnect()
     }
 
     private static let keptCapacityMax = 4 << 10
@@ -69,9 +73,13 @@ extension ClientConnection {
         var effects = driver.beginTurn()
         var decoder = self.decoder
         do {
-            while phase == .connected, let packet = try decoder.next(&bytes) {
-                core.received(id, packet, now: now, effects: &effects)
-                if case .disconnect = packet { break }
+            if publishRate == nil {
+                while phase == .connected, let packet = try decoder.next(&bytes) {
+                    core.received(id, packet, now: now, effects: &effects)
+                    if case .disconnect = packet { break }
+                }
+            } else {
+                try decodeAtRate(&bytes, with: &decoder, now: now, effects: &effects)
             }
             if phase == .awaitingConnect, let packet = try decoder.next(&bytes) {
                 version = decoder.version ?? version
@@ -96,12 +104,17 @@ extension ClientConnection {
     // MARK: - Bounds
 
     /// Keeps the driver's sum of pre-CONNECT bytes right, and goes when it is too large.
-    func countPreConnect(_ bytes: Int) {
-        let counted = phase == .awaitingConnect || phase == .connecting ? bytes : 0
+    func countPreConnect() {
+        var counted = 0
+        switch phase {
+        case .opening, .awaitingConnect, .connecting: counted = preludeBytes + undecoded.readableBytes
+        case .connected, .closing, .closed: break
+        }
         guard counted != preConnectBytes else { return }
+        let hasGrown = counted > preConnectBytes
         driver.preConnectBytes += counted - preConnectBytes
         preConnectBytes = counted
-        guard counted > 0, driver.preConnectBytes > driver.limits.preConnectBytesMax else { return }
+        guard hasGrown, driver.preConnectBytes > driver.limits.preConnectBytesMax else { return }
         driver.counters.connectionsRefused.add()
         let now = BrokerTime.now()
         driver.logPeer(.warning, "Too many bytes wait for their CONNECT", logMetadata(), now: now)
@@ -113,7 +126,7 @@ extension ClientConnection {
         let wasReading = pauses.isEmpty
         pauses.insert(pause)
         guard wasReading, let context else { return }
-        if pause != .connecting { driver.counters.readingPauses.add() }
+        if pause == .journal || pause == .slow { driver.counters.readingPauses.add() }
         setAutoRead(false, context)
     }
 

@@ -35,7 +35,8 @@ extension ClientConnection {
         guard phase == .connected || phase == .connecting || phase == .awaitingConnect else { return }
         if case .connack(let connack) = packet, !connack.reason.isError {
             phase = .connected
-            countPreConnect(0)
+            countPreConnect()
+            removeMeter()
         }
         // The client is asked: one more packet may come before CONNACK.
         if case .auth = packet, phase == .connecting { phase = .awaitingConnect }
@@ -48,7 +49,7 @@ extension ClientConnection {
         guard phase != .closing, phase != .closed else { return }
         phase = .closing
         closeReason = reason
-        countPreConnect(0)
+        countPreConnect()
         undecoded = ByteBuffer()
         driver.closeDeadlines.insert(id, now: now)
         if reason.reason.isError { logClose(reason, now: now) }

@@ -14,7 +14,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     /// How far the connection has come.
     enum Phase {
-        /// Accepted; for TLS, the handshake is not done.
+        /// Accepted; what comes before MQTT is not done.
         case opening
         /// The core knows it; CONNECT, or the AUTH that a challenge asks for, has not come.
         case awaitingConnect
@@ -36,24 +36,56 @@ final class ClientConnection: ChannelInboundHandler {
         static let journal = Pause(rawValue: 2)
         /// The client does not take what its own packets cause.
         static let slow = Pause(rawValue: 4)
+        /// The client publishes more quickly than it may.
+        static let rate = Pause(rawValue: 8)
+    }
+
+    /// What comes before MQTT, in this order.
+    struct Prelude: OptionSet {
+        let rawValue: UInt8
+        /// The proxy says where the client comes from.
+        static let proxyHeader = Prelude(rawValue: 1)
+        /// The handshake.
+        static let tls = Prelude(rawValue: 2)
+        /// The HTTP request that opens the WebSocket.
+        static let upgrade = Prelude(rawValue: 4)
     }
 
     let driver: CoreDriver
-    let listenerIndex: Int
+    let state: ListenerState
+    /// The listener as it was when the connection came.
     let listener: SiteServerConfiguration.Listener
+    /// Set if the client is a part of this process.
+    let attachment: LocalAttachment?
     var id = ConnectionID(slot: .max, generation: .max)
     var context: ChannelHandlerContext?
     var phase = Phase.opening
+    /// What of the prelude is still to come.
+    var awaited: Prelude = []
     var remoteAddress = ""
-    /// Whether it counts among its address's and its listener's connections.
+    /// What the limits per address count it by.
+    var addressKey = ""
+    /// Whether it counts among its listener's connections.
     var isCounted = false
+    /// Whether it counts among its address's connections.
+    var isAddressCounted = false
+    /// Who the verified certificate says that the client is.
+    var certificateIdentity: String?
+    /// When it was accepted: what comes before MQTT and CONNECT itself share one time.
+    var accepted = BrokerTime.now()
+    /// Counts the bytes of a TLS connection until CONNECT is answered.
+    var meter: HandshakeMeter?
 
     // Reading.
     var decoder: PacketDecoder
     /// Bytes of a packet that has not come whole.
     var undecoded = ByteBuffer()
-    /// How many of these count as pre-CONNECT bytes in the driver.
+    /// Bytes that came for what is before MQTT and may still be held.
+    var preludeBytes = 0
+    /// How many bytes count as pre-CONNECT bytes in the driver.
     var preConnectBytes = 0
+    /// How quickly the client may publish; nil for any rate.
+    var publishRate: PublishRate?
     var pauses: Pause = []
 
     // Writing.
@@ -66,11 +98,17 @@ final class ClientConnection: ChannelInboundHandler {
     /// Set when the connection is to be closed after the next flush.
     var closeReason: CloseReason?
 
-    init(driver: CoreDriver, listenerIndex: Int, listener: SiteServerConfiguration.Listener) {
+    init(driver: CoreDriver, state: ListenerState, attachment: LocalAttachment? = nil) {
         self.driver = driver
-        self.listenerIndex = listenerIndex
-        self.listener = listener
-        self.decoder = PacketDecoder(limits: driver.limits.decoder)
+        self.state = state
+        self.listener = state.listener
+        self.attachment = attachment
+        var limits = driver.limits.decoder
+        if let bytes = listener.policy.packetBytesMax {
+            limits.maxPacketBytes = min(limits.maxPacketBytes, bytes)
+            limits.maxConnectBytes = min(limits.maxConnectBytes, bytes)
+        }
+        self.decoder = PacketDecoder(limits: limits)
     }
 
     // MARK: - The life of the channel
@@ -83,18 +121,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        remoteAddress = PeerAddress.text(context.remoteAddress)
-        let now = BrokerTime.now()
-        guard driver.admit(self, now: now) else {
-            phase = .closed
-            context.close(promise: nil)
-            return
-        }
-        if listener.tls == nil {
-            opened(certificateIdentity: nil, now: now)
-        } else {
-            driver.handshakeDeadlines.insert(id, now: now)
-        }
+        begin(context)
         context.fireChannelActive()
     }
 
@@ -104,12 +131,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .handshakeCompleted? = event as? TLSUserEvent, phase == .opening {
-            let certificate = try? context.pipeline.syncOperations.nioSSL_peerCertificate()
-            // Without `require_certificate` nothing vouches for what a client shows.
-            let identity = listener.tls?.requireCertificate == true ? certificate?.commonName : nil
-            opened(certificateIdentity: identity, now: BrokerTime.now())
-        }
+        if case .handshakeCompleted? = event as? TLSUserEvent, awaited.contains(.tls) { handshakeIsDone(context) }
         context.fireUserInboundEventTriggered(event)
     }
 
@@ -136,14 +158,6 @@ final class ClientConnection: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    /// The handshake's time is over, if it is not done.
-    func handshakeIsDue(now: BrokerTime) {
-        guard phase == .opening else { return }
-        driver.counters.handshakeTimeouts.add()
-        driver.logPeer(.info, "A TLS handshake was not done in time", logMetadata(), now: now)
-        context?.close(promise: nil)
-    }
-
     /// Closes at once, whatever is on the way.
     func cut() { context?.close(promise: nil) }
 
@@ -154,27 +168,15 @@ final class ClientConnection: ChannelInboundHandler {
         return metadata
     }
 
-    private func opened(certificateIdentity: String?, now: BrokerTime) {
-        phase = .awaitingConnect
-        let info = ConnectionInfo(
-            listener: listener.name,
-            remoteAddress: remoteAddress,
-            certificateIdentity: certificateIdentity,
-            useIdentityAsUsername: listener.tls?.useIdentityAsUsername ?? false,
-            allowAnonymous: listener.allowAnonymous,
-            policy: listener.policy
-        )
-        driver.core.opened(id, info: info, now: now)
-    }
-
     /// The transport is gone.
     private func end(now: BrokerTime) {
         let wasKnown = phase != .opening && phase != .closed
         phase = .closed
         closeReason = nil
-        countPreConnect(0)
+        countPreConnect()
         undecoded = ByteBuffer()
         outbound = ByteBuffer()
+        meter = nil
         driver.release(self, isKnownToCore: wasKnown, now: now)
     }
 }

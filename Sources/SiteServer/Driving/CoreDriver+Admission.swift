@@ -5,28 +5,46 @@ internal import Synchronization
 
 // Which connections may stay.
 extension CoreDriver {
-    /// Takes a new connection in, unless a limit is reached.
+    /// Takes a new connection in, unless a limit is reached. One whose address a proxy is still to say counts for its
+    /// listener now and for its address later.
     func admit(_ connection: ClientConnection, now: BrokerTime) -> Bool {
-        let address = connection.remoteAddress
-        let perAddress = connectionsByAddress[address, default: 0]
-        let perListener = connectionsByListener[connection.listenerIndex]
-        guard
-            !isShuttingDown,
-            perAddress < limits.connectionsPerAddressMax,
-            perListener < connection.listener.connectionsMax,
-            let id = table.insert(connection)
-        else {
-            counters.connectionsRefused.add()
-            logPeer(.warning, "A connection was refused: too many", connection.logMetadata(), now: now)
+        let isLocal = connection.attachment != nil
+        let hasRoom =
+            isLocal
+            ? attachments < limits.localAttachmentsMax
+            : connection.state.connections < connection.listener.connectionsMax
+        let awaitsAddress = isLocal || connection.awaited.contains(.proxyHeader)
+        guard !isShuttingDown, hasRoom, awaitsAddress || addresses.admit(connection.addressKey, now: now) else {
+            refused(connection, now: now)
+            return false
+        }
+        guard let id = table.insert(connection) else {
+            if !awaitsAddress { addresses.release(connection.addressKey) }
+            refused(connection, now: now)
             return false
         }
         connection.id = id
         connection.isCounted = true
-        connectionsByAddress[address] = perAddress + 1
-        connectionsByListener[connection.listenerIndex] = perListener + 1
+        connection.isAddressCounted = !awaitsAddress
+        if isLocal { attachments += 1 } else { connection.state.connections += 1 }
         counters.connectionsAccepted.add()
         counters.connectionsOpen.store(UInt64(table.count), ordering: .relaxed)
         return true
+    }
+
+    /// A proxy has said where a connection comes from. False if there are too many from there.
+    func admitAddress(_ connection: ClientConnection, now: BrokerTime) -> Bool {
+        guard addresses.admit(connection.addressKey, now: now) else {
+            refused(connection, now: now)
+            return false
+        }
+        connection.isAddressCounted = true
+        return true
+    }
+
+    private func refused(_ connection: ClientConnection, now: BrokerTime) {
+        counters.connectionsRefused.add()
+        logPeer(.warning, "A connection was refused: too many", connection.logMetadata(), now: now)
     }
 
     /// Gives back what ``admit(_:now:)`` took. The slot stays taken until the core has heard of the end, so that no
@@ -34,10 +52,8 @@ extension CoreDriver {
     func release(_ connection: ClientConnection, isKnownToCore: Bool, now: BrokerTime) {
         guard connection.isCounted else { return }
         connection.isCounted = false
-        connectionsByListener[connection.listenerIndex] -= 1
-        let address = connection.remoteAddress
-        let rest = connectionsByAddress[address, default: 1] - 1
-        connectionsByAddress[address] = rest > 0 ? rest : nil
+        if connection.attachment != nil { attachments -= 1 } else { connection.state.connections -= 1 }
+        if connection.isAddressCounted { addresses.release(connection.addressKey) }
         if isKnownToCore { closed(connection.id, now: now) } else { forget(connection.id) }
     }
 

@@ -28,8 +28,11 @@ final class CoreDriver {
 
     var table: ConnectionTable
     var buffers = BufferPool()
-    var connectionsByAddress: [String: Int] = [:]
-    var connectionsByListener: [Int]
+    /// The listeners, for a reload.
+    var listeners: [ListenerState] = []
+    var addresses: AddressLedger
+    /// Clients that are a part of this process.
+    var attachments = 0
     /// Undecoded bytes of connections that are not past CONNECT.
     var preConnectBytes = 0
     var handshakeDeadlines: DeadlineQueue
@@ -53,6 +56,7 @@ final class CoreDriver {
     private var effects: Effects? = Effects()
     private var touched: ContiguousArray<ClientConnection> = []
     private var isFlushScheduled = false
+    private var isTurnScheduled = false
     private var writabilityChanges: ContiguousArray<(id: ConnectionID, isWritable: Bool)> = []
     private var flushTask: @Sendable () -> Void = {}
     private var tickTask: RepeatedTask?
@@ -89,7 +93,7 @@ final class CoreDriver {
         self.notices = notices
         self.blockingPool = blockingPool
         self.table = ConnectionTable(max: limits.connectionsMax)
-        self.connectionsByListener = Array(repeating: 0, count: configuration.listeners.count)
+        self.addresses = AddressLedger(limits: limits)
         self.handshakeDeadlines = DeadlineQueue(seconds: limits.handshakeSeconds)
         self.closeDeadlines = DeadlineQueue(seconds: limits.closeSeconds)
         self.peerLog = PeerLogGate(linesPerSecond: limits.peerLogLinesPerSecond)
@@ -153,7 +157,21 @@ final class CoreDriver {
             writabilityChanges.removeAll(keepingCapacity: true)
         }
         if !touched.isEmpty { scheduleFlush() }
+        if core.wantsAnotherTurn { scheduleTurn() }
     }
+
+    /// A little later, so that sockets are read and written in between.
+    private func scheduleTurn() {
+        guard !isTurnScheduled else { return }
+        isTurnScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.restBetweenSlices) {
+            bound.value.isTurnScheduled = false
+            bound.value.turn { _, _, _ in }
+        }
+    }
+
+    private static let restBetweenSlices = TimeAmount.microseconds(200)
 
     @inline(__always)
     private func perform(_ effect: Effect, now: BrokerTime) {
@@ -213,6 +231,7 @@ final class CoreDriver {
 
     private func tick() {
         let now = BrokerTime.now()
+        addresses.sweep(now: now)
         while let id = handshakeDeadlines.popDue(now: now) { table.connection(id)?.handshakeIsDue(now: now) }
         while let id = closeDeadlines.popDue(now: now) { table.connection(id)?.closeIsDue() }
         // Also while the journal is behind: it is then that somebody looks.
@@ -229,6 +248,11 @@ final class CoreDriver {
     private func authenticate(_ id: ConnectionID, _ request: AuthenticationRequest) {
         let bound = NIOLoopBound(self, eventLoop: loop)
         let loop = loop
+        if let attachment = table.connection(id)?.attachment {
+            // The core is in a turn: its answer comes after it, as that of any authenticator.
+            loop.execute { bound.value.authenticated(id, .accepted(username: attachment.identity)) }
+            return
+        }
         authenticator.authenticate(request) { result in
             loop.execute { bound.value.authenticated(id, result) }
         }

@@ -1,61 +1,73 @@
-internal import Logging
+internal import Glibc
 internal import NIOCore
 internal import NIOPosix
 internal import NIOSSL
-internal import Synchronization
 
 /// Binds a listener and sets its connections up.
-struct ListenerSocket {
-    let index: Int
+struct ListenerSocket: Sendable {
     let listener: SiteServerConfiguration.Listener
-    let address: SocketAddress
-    let tls: NIOSSLContext?
+    /// What is bound: one address, or those of a name, an interface or the whole machine.
+    let addresses: [SocketAddress]
+    let security: ListenerSecurity?
+    let proxyNetworks: [NetworkPrefix]
 
     /// Resolves the address, refuses plain TCP beyond loopback, reads the certificates. Blocks: never on a loop.
-    init(index: Int, listener: SiteServerConfiguration.Listener) throws(SiteServerError) {
-        self.index = index
+    init(_ listener: SiteServerConfiguration.Listener) throws(SiteServerError) {
         self.listener = listener
-        do {
-            address = try SocketAddress.makeAddressResolvingHost(listener.host, port: listener.port)
-        } catch {
+        addresses = try ListenerAddresses.resolve(listener)
+        guard listener.tls != nil || listener.insecure || addresses.allSatisfy(PeerAddress.isLoopback) else {
             throw SiteServerError(
-                .bind,
-                "Listener \(listener.name): \(listener.host):\(listener.port) is not an address of this machine",
-                cause: error
+                .plaintextBeyondLoopback,
+                """
+                Listener \(listener.name): plain TCP on \(ListenerAddresses.text(listener)) would send passwords and \
+                messages in the clear. Give it tls:, bind it to 127.0.0.1, or say insecure: true
+                """
             )
         }
-        guard let options = listener.tls else {
-            tls = nil
-            guard listener.insecure || PeerAddress.isLoopback(address) else {
-                throw SiteServerError(
-                    .plaintextBeyondLoopback,
-                    """
-                    Listener \(listener.name): plain TCP on \(listener.host) would send passwords and messages in the \
-                    clear. Give it tls:, bind it to 127.0.0.1, or say insecure: true
-                    """
-                )
-            }
-            return
+        proxyNetworks = try Self.proxyNetworks(listener)
+        security = try listener.tls.map { tls throws(SiteServerError) in
+            try TLSContextFactory.security(tls, listener: listener.name)
         }
-        tls = try TLSContextFactory.context(options, listener: listener.name)
     }
 
-    /// Binds it. Connections live on the driver's loop.
+    /// Makes what the loop knows of it.
+    func makeState() -> ListenerState {
+        ListenerState(listener: listener, security: security, proxyNetworks: proxyNetworks)
+    }
+
+    /// Binds one of its addresses. Connections live on the driver's loop.
     func bind(
+        _ address: SocketAddress,
         driver: NIOLoopBound<CoreDriver>,
-        limits: SiteServerLimits,
-        counters: ServerCounters,
-        logger: Logger
+        state: NIOLoopBound<ListenerState>
     ) -> EventLoopFuture<any Channel> {
-        let index = index
-        let listener = listener
-        let tls = tls
-        return ServerBootstrap(group: driver.eventLoop)
+        bootstrap(driver: driver, state: state, isVersion6: address.protocol == .inet6).bind(to: address)
+    }
+
+    /// Listens on a Unix socket that is bound.
+    func bind(
+        descriptor: CInt,
+        driver: NIOLoopBound<CoreDriver>,
+        state: NIOLoopBound<ListenerState>
+    ) -> EventLoopFuture<any Channel> {
+        bootstrap(driver: driver, state: state, isVersion6: false).withBoundSocket(descriptor)
+    }
+
+    private func bootstrap(
+        driver: NIOLoopBound<CoreDriver>,
+        state: NIOLoopBound<ListenerState>,
+        isVersion6: Bool
+    ) -> ServerBootstrap {
+        let name = listener.name
+        let limits = driver.value.limits
+        let counters = driver.value.counters
+        let logger = driver.value.logger
+        let isTCP = listener.unixSocket == nil
+        let bootstrap = ServerBootstrap(group: driver.eventLoop)
             .serverChannelOption(.backlog, value: Int32(limits.backlog))
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let backoff = AcceptBackoff(listener: listener.name, counters: counters, logger: logger)
+                    let backoff = AcceptBackoff(listener: name, counters: counters, logger: logger)
                     try channel.pipeline.syncOperations.addHandler(
                         AcceptBackoffHandler(
                             shouldForwardIOErrorCaught: false,
@@ -64,8 +76,6 @@ struct ListenerSocket {
                     )
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.socketOption(.so_keepalive), value: 1)
             .childChannelOption(
                 .writeBufferWaterMark,
                 value: .init(low: limits.outboundResumeBytes, high: limits.outboundBytesMax)
@@ -80,48 +90,66 @@ struct ListenerSocket {
             )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
-                    try pipeline.addHandler(
-                        ClientConnection(driver: driver.value, listenerIndex: index, listener: listener)
-                    )
+                    try ConnectionPipeline.set(up: channel, driver: driver.value, state: state.value)
                 }
             }
-            .bind(to: address)
+        guard isTCP else { return bootstrap }
+        let tcp =
+            bootstrap
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.socketOption(.so_keepalive), value: 1)
+        return isVersion6 ? tcp.serverChannelOption(ListenerAddresses.version6Only, value: 1) : tcp
+    }
+
+    /// Reads the networks of proxies and refuses options that would promise what is not there.
+    static func proxyNetworks(
+        _ listener: SiteServerConfiguration.Listener
+    ) throws(SiteServerError) -> [NetworkPrefix] {
+        guard let proxy = listener.proxyProtocol else { return [] }
+        var networks: [NetworkPrefix] = []
+        for text in proxy.trustedNetworks {
+            guard let network = NetworkPrefix(text) else {
+                throw SiteServerError(.bind, "Listener \(listener.name): proxy_from \(text) is no network")
+            }
+            networks.append(network)
+        }
+        let asksForTLS = proxy.requireTLS || proxy.requireCertificate || proxy.useIdentityAsUsername
+        guard proxy.version != .v1 || !asksForTLS else {
+            throw SiteServerError(
+                .bind,
+                "Listener \(listener.name): version 1 of the PROXY protocol says nothing about TLS and certificates"
+            )
+        }
+        guard !proxy.useIdentityAsUsername || proxy.requireCertificate else {
+            throw SiteServerError(
+                .bind,
+                "Listener \(listener.name): use_identity_as_username needs require_certificate: true"
+            )
+        }
+        return networks
     }
 }
 
-/// What follows a failure of `accept` (no file descriptor left, no memory): a log line now and then, a pause, another
-/// try. The listener stays.
-final class AcceptBackoff: Sendable {
-    private static let pause = TimeAmount.milliseconds(500)
-    private static let logInterval = TimeAmount.seconds(30)
-
-    private let listener: String
-    private let counters: ServerCounters
-    private let logger: Logger
-    private let nextLog = Mutex(NIODeadline.distantPast)
-
-    init(listener: String, counters: ServerCounters, logger: Logger) {
-        self.listener = listener
-        self.counters = counters
-        self.logger = logger
-    }
-
-    func delay(after error: IOError) -> TimeAmount? {
-        counters.acceptFailures.add()
-        let now = NIODeadline.now()
-        let isLogged = nextLog.withLock { next in
-            guard now >= next else { return false }
-            next = now + Self.logInterval
-            return true
+/// The handlers of a connection: for plain TCP the connection alone, for TLS the two. Others come only where the
+/// listener asks for them, and those for the prelude leave when it is over.
+enum ConnectionPipeline {
+    static func set(up channel: any Channel, driver: CoreDriver, state: ListenerState) throws {
+        let pipeline = channel.pipeline.syncOperations
+        let connection = ClientConnection(driver: driver, state: state)
+        let listener = state.listener
+        if let proxy = listener.proxyProtocol {
+            try pipeline.addHandler(ProxyHeaderHandler(connection, version: proxy.version))
         }
-        if isLogged {
-            logger.error(
-                "Connections cannot be accepted for now",
-                metadata: ["cw_listener": "\(listener)", "cw_error": "\(error)"]
-            )
+        if let security = state.security {
+            let meter = HandshakeMeter(connection)
+            try pipeline.addHandler(meter)
+            connection.meter = meter
+            try pipeline.addHandler(NIOSSLServerHandler(context: security.context))
         }
-        return Self.pause
+        if case .webSockets(let options) = listener.transport {
+            try pipeline.addHandler(WebSocketHandler(connection, options: options, limits: driver.limits))
+        }
+        try pipeline.addHandler(connection)
     }
 }

@@ -1,5 +1,7 @@
-internal import Glibc
+internal import Foundation
 internal import NIOSSL
+internal import SwiftASN1
+internal import X509
 
 /// Makes the TLS context of a listener from its files. It reads them each time it is asked, so a listener that is
 /// given a new context serves new certificates to those who connect from then on.
@@ -12,7 +14,50 @@ enum TLSContextFactory {
     ].joined(separator: ":")
 
     /// Reads the files. Blocks on the disk: never on a loop.
-    static func context(_ tls: SiteServerConfiguration.TLS, listener: String) throws(SiteServerError) -> NIOSSLContext {
+    static func security(
+        _ tls: SiteServerConfiguration.TLS,
+        listener: String
+    ) throws(SiteServerError) -> ListenerSecurity {
+        var configuration = try serverConfiguration(tls, listener: listener)
+        let isModern = tls.profile == .modern || tls.minimumVersion == .tls13
+        configuration.minimumTLSVersion = isModern ? .tlsv13 : .tlsv12
+        configuration.cipherSuites = tls.ciphers ?? tls12Suites
+        configuration.curves = [.x25519, .secp256r1, .secp384r1]
+        configuration.renegotiationSupport = .none
+        var revocation: RevocationCheck?
+        if tls.clientCertificate == .none {
+            if tls.namesByCertificate {
+                throw failure(
+                    listener,
+                    "use_identity_as_username and use_subject_as_username need require_certificate: true",
+                    nil
+                )
+            }
+        } else {
+            let authorities = try authorities(tls, listener: listener)
+            configuration.trustRoots = .certificates(authorities)
+            configuration.certificateVerification =
+                tls.clientCertificate == .required
+                ? .noHostnameVerification : .optionalVerification
+            configuration.sendCANameList = true
+            revocation = try revocationCheck(tls, authorities, listener: listener)
+        }
+        do {
+            return ListenerSecurity(context: try NIOSSLContext(configuration: configuration), revocation: revocation)
+        } catch {
+            let doubt = tls.ciphers == nil ? "" : ", and are the ciphers known"
+            throw failure(
+                listener,
+                "certificate and key cannot be used together; does the key belong to it\(doubt)?",
+                error
+            )
+        }
+    }
+
+    private static func serverConfiguration(
+        _ tls: SiteServerConfiguration.TLS,
+        listener: String
+    ) throws(SiteServerError) -> TLSConfiguration {
         let chain: [NIOSSLCertificate]
         do {
             chain = try NIOSSLCertificate.fromPEMFile(tls.certificateFile)
@@ -28,44 +73,48 @@ enum TLSContextFactory {
         } catch {
             throw failure(listener, "keyfile \(tls.keyFile) is not a readable PEM private key", error)
         }
-        var configuration = TLSConfiguration.makeServerConfiguration(
+        return TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) },
             privateKey: .privateKey(key)
         )
-        configuration.minimumTLSVersion = tls.minimumVersion == .tls13 ? .tlsv13 : .tlsv12
-        configuration.cipherSuites = tls12Suites
-        configuration.curves = [.x25519, .secp256r1, .secp384r1]
-        configuration.renegotiationSupport = .none
-        if tls.requireCertificate {
-            guard let authorityFile = tls.authorityFile else {
-                throw failure(listener, "require_certificate needs a cafile that says whose certificates count", nil)
-            }
-            let authorities: [NIOSSLCertificate]
-            do {
-                authorities = try NIOSSLCertificate.fromPEMFile(authorityFile)
-            } catch {
-                throw failure(listener, "cafile \(authorityFile) is not a readable PEM file", error)
-            }
-            guard !authorities.isEmpty else {
-                throw failure(listener, "cafile \(authorityFile) holds no certificate", nil)
-            }
-            configuration.trustRoots = .certificates(authorities)
-            configuration.certificateVerification = .noHostnameVerification
-            configuration.sendCANameList = true
-        } else if tls.useIdentityAsUsername {
-            throw failure(listener, "use_identity_as_username needs require_certificate: true", nil)
+    }
+
+    private static func authorities(
+        _ tls: SiteServerConfiguration.TLS,
+        listener: String
+    ) throws(SiteServerError) -> [NIOSSLCertificate] {
+        guard let file = tls.authorityFile else {
+            throw failure(listener, "require_certificate needs a cafile that says whose certificates count", nil)
         }
+        let authorities: [NIOSSLCertificate]
         do {
-            return try NIOSSLContext(configuration: configuration)
+            authorities = try NIOSSLCertificate.fromPEMFile(file)
         } catch {
-            throw failure(listener, "certificate and key cannot be used together; does the key belong to it?", error)
+            throw failure(listener, "cafile \(file) is not a readable PEM file", error)
+        }
+        guard !authorities.isEmpty else { throw failure(listener, "cafile \(file) holds no certificate", nil) }
+        return authorities
+    }
+
+    private static func revocationCheck(
+        _ tls: SiteServerConfiguration.TLS,
+        _ authorities: [NIOSSLCertificate],
+        listener: String
+    ) throws(SiteServerError) -> RevocationCheck? {
+        guard let file = tls.revocationFile else { return nil }
+        do {
+            let parsed = authorities.compactMap { try? Certificate(derEncoded: $0.toDERBytes()) }
+            return try RevocationCheck(path: file, authorities: parsed)
+        } catch {
+            throw failure(listener, "crlfile \(file) cannot be used", error)
         }
     }
 
     /// Whether others than the owner's group may read a file that should be secret.
     static func isReadableByOthers(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & 0o004 != 0
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        let mode = try? FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+        return (mode ?? 0) & 0o004 != 0
     }
 
     private static func failure(_ listener: String, _ message: String, _ cause: (any Error)?) -> SiteServerError {

@@ -6,25 +6,58 @@ import Logging
 struct SiteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "site",
-        abstract: "Run a site: broker, handlers and bridges."
+        abstract: "Run a site: broker, handlers and bridges.",
+        discussion: """
+            With --mosquitto-conf it runs in the place of Mosquitto 2.1, from Mosquitto's own configuration and with its \
+            defaults. 'causeway import' makes a site.yaml of it, which can do more.
+            """
     )
 
     @Option(name: [.customShort("c"), .customLong("config")], help: "The configuration, such as site.yaml.")
-    var file: String
+    var file: String?
+
+    @Option(
+        name: .customLong("mosquitto-conf"),
+        help: ArgumentHelp("A configuration of Mosquitto to run from.", valueName: "mosquitto.conf")
+    )
+    var mosquittoFile: String?
+
+    @Option(
+        name: [.customShort("p"), .customLong("port")],
+        help: "With --mosquitto-conf: the port, where the file makes no listener; this machine alone can connect then."
+    )
+    var ports: [Int] = []
+
+    func validate() throws {
+        guard (file == nil) != (mosquittoFile == nil) else {
+            throw ValidationError("Give either --config or --mosquitto-conf.")
+        }
+        guard ports.isEmpty || mosquittoFile != nil else {
+            throw ValidationError("--port belongs to --mosquitto-conf; site.yaml names its ports itself.")
+        }
+        guard ports.count <= 10, ports.allSatisfy((1...65_535).contains) else {
+            throw ValidationError("--port takes up to ten ports from 1 to 65535.")
+        }
+    }
 
     func run() async throws {
-        let configuration = try ConfigurationFile.site(file)
+        let source: SiteSource =
+            if let mosquittoFile { .mosquitto(path: mosquittoFile, ports: ports) } else { .site(path: file ?? "") }
+        guard let configuration = source.read(Output.problem) else { throw ExitCode.failure }
         let logger = Logger.make("causeway.site", configuration.log)
         let node: SiteNode
+        let pidFile: PIDFile?
         do {
             node = try await SiteNode.start(configuration, logger: logger)
+            pidFile = try configuration.pidFile.map { try PIDFile(path: $0) }
         } catch {
-            Output.problem("\(file): \(error)")
+            Output.problem("\(source.path): \(error)")
             throw ExitCode.failure
         }
         logger.notice("The site is up", metadata: ["cw_site": "\(configuration.site)"])
         await TerminationSignals.wait()
         logger.notice("The site stops")
         await node.stop()
+        pidFile?.remove()
     }
 }

@@ -4,37 +4,47 @@ import Foundation
 import HandlerKit
 import SiteHandlers
 
-/// Reads a configuration file for a command that runs; what is wrong goes to standard error, all of it.
+/// Reads a configuration file for a command that runs; what is wrong goes to `report`, all of it.
 enum ConfigurationFile {
     static func site(_ path: String) throws -> SiteConfiguration {
-        let text = try read(path)
-        return try accept(
+        guard let loaded = site(path, Output.problem) else { throw ExitCode.failure }
+        return loaded
+    }
+
+    static func site(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
+        guard let text = read(path, report) else { return nil }
+        return accept(
             SiteConfiguration.load(
                 text: text,
                 file: path,
                 environment: ProcessInfo.processInfo.environment,
                 plugins: SiteHandlers.builtIn.map { $0.plugin.name }
             ),
-            path
+            path,
+            report
         ) { $0.fileReferences }
     }
 
     static func cloud(_ path: String) throws -> CloudConfiguration {
-        let text = try read(path)
-        return try accept(
-            CloudConfiguration.load(text: text, file: path, environment: ProcessInfo.processInfo.environment),
-            path
-        ) { $0.fileReferences }
+        let loaded = read(path, Output.problem).flatMap { text in
+            accept(
+                CloudConfiguration.load(text: text, file: path, environment: ProcessInfo.processInfo.environment),
+                path,
+                Output.problem
+            ) { $0.fileReferences }
+        }
+        guard let loaded else { throw ExitCode.failure }
+        return loaded
     }
 
-    private static func read(_ path: String) throws -> String {
+    private static func read(_ path: String, _ report: (String) -> Void) -> String? {
         guard let data = FileManager.default.contents(atPath: path) else {
-            Output.problem("\(path): the file cannot be read")
-            throw ExitCode.failure
+            report("\(path): the file cannot be read")
+            return nil
         }
         guard let text = String(data: data, encoding: .utf8) else {
-            Output.problem("\(path): the file is not UTF-8 text")
-            throw ExitCode.failure
+            report("\(path): the file is not UTF-8 text")
+            return nil
         }
         return text
     }
@@ -42,14 +52,12 @@ enum ConfigurationFile {
     private static func accept<Value>(
         _ outcome: ConfigurationOutcome<Value>,
         _ path: String,
+        _ report: (String) -> Void,
         _ references: (Value) -> [FileReference]
-    ) throws -> Value {
+    ) -> Value? {
         var problems = outcome.problems
         if let value = outcome.value { problems += FileChecks.check(references(value), file: path) }
-        for problem in problems { Output.problem(problem.description) }
-        guard let value = outcome.value, !problems.contains(where: { $0.severity == .error }) else {
-            throw ExitCode.failure
-        }
-        return value
+        for problem in problems { report(problem.description) }
+        return problems.contains { $0.severity == .error } ? nil : outcome.value
     }
 }

@@ -20,15 +20,25 @@ extension Duration {
 }
 
 extension BrokerConfiguration {
+    init(_ site: SiteConfiguration, instanceID: String) {
+        self.init(site.limits, instanceID: instanceID)
+        systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
+    }
+
     init(_ limits: LimitsConfiguration, instanceID: String) {
         self.init()
         inflightMessagesMax = limits.maxInflightMessages
         queuedMessagesMax = limits.maxQueuedMessages
         queuedBytesMax = limits.maxQueuedBytes
-        overflow = limits.overflow == .dropOldest ? .dropOldest : .dropNewest
+        overflow =
+            switch limits.overflow {
+            case .dropOldest: .dropOldest
+            case .dropNewest, .disconnect: .dropNewest
+            }
         receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         packetBytesMax = limits.maxPacketBytes
         topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
+        topicAliasMaximumOutbound = UInt16(clamping: limits.topicAliasMaximumOutbound)
         topicLevelsMax = limits.maxTopicLevels
         subscriptionsPerSessionMax = limits.maxSubscriptions
         retainedMessagesMax = limits.maxRetainedMessages
@@ -37,37 +47,6 @@ extension BrokerConfiguration {
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
         connectSeconds = limits.connectTimeout.wholeSeconds
         self.instanceID = instanceID
-    }
-}
-
-extension SiteServerConfiguration.Listener {
-    init(_ listener: ListenerConfiguration) {
-        self.init(
-            name: listener.name,
-            host: listener.bind.host,
-            port: listener.bind.port,
-            tls: listener.tls.map { tls in
-                SiteServerConfiguration.TLS(
-                    certificateFile: tls.certificateFile,
-                    keyFile: tls.keyFile,
-                    authorityFile: tls.authorityFile,
-                    requireCertificate: tls.requireCertificate,
-                    useIdentityAsUsername: tls.useIdentityAsUsername,
-                    minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12
-                )
-            },
-            insecure: listener.isInsecureAllowed,
-            allowAnonymous: listener.allowAnonymous,
-            connectionsMax: listener.maxConnections
-        )
-    }
-}
-
-extension SiteServerLimits {
-    init(_ limits: LimitsConfiguration) {
-        self.init()
-        decoder.maxPacketBytes = limits.maxPacketBytes
-        decoder.maxTopicLevels = limits.maxTopicLevels
     }
 }
 
@@ -88,8 +67,8 @@ extension Journal.Configuration {
 extension RuleAuthorizer {
     /// The configured rules. Without `access`, whoever was let in may do everything; an empty list lets nobody do
     /// anything.
-    static func make(_ rules: [AccessRule]?, levelsMax: Int) throws -> RuleAuthorizer {
-        guard let rules else { return try RuleAuthorizer(rules: [], levelsMax: levelsMax) }
+    static func make(_ access: AccessConfiguration?, levelsMax: Int) throws -> RuleAuthorizer {
+        guard let rules = access?.rules else { return try RuleAuthorizer(rules: [], levelsMax: levelsMax) }
         let nobody = Rule(users: [], clients: [])
         return try RuleAuthorizer(
             rules: [nobody]
@@ -109,10 +88,8 @@ extension RuleAuthorizer {
 
 extension ListenerAuthenticator {
     static func make(_ users: UsersConfiguration?) throws -> ListenerAuthenticator {
-        guard let users else { return ListenerAuthenticator() }
-        return ListenerAuthenticator(
-            passwords: try PasswordFileAuthenticator(file: PasswordFile(path: users.passwordFile))
-        )
+        guard let file = users?.passwordFile else { return ListenerAuthenticator() }
+        return ListenerAuthenticator(passwords: try PasswordFileAuthenticator(file: PasswordFile(path: file)))
     }
 }
 

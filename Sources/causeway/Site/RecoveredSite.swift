@@ -12,6 +12,29 @@ final class RecoveredSite: Sendable {
     /// Handler positions and states, once ``makeCore(_:_:readers:recovery:journal:logger:)`` has run.
     let handlers = Mutex<[String: RecoveredHandler]>([:])
 
+    /// Makes the core of what is on disk, or an empty one if nothing is to be on disk.
+    func makeCore(
+        _ configuration: BrokerConfiguration,
+        _ authorizer: any Authorizer,
+        readers: [(name: String, filters: [TopicFilter])],
+        from opened: SiteJournal?,
+        logger: Logger
+    ) throws -> BrokerCore {
+        guard let opened else {
+            var configuration = configuration
+            configuration.isDurable = false
+            return BrokerCore(configuration: configuration, authorizer: authorizer)
+        }
+        return try makeCore(
+            configuration,
+            authorizer,
+            readers: readers,
+            recovery: opened.recovery,
+            journal: opened.journal,
+            logger: logger
+        )
+    }
+
     /// Makes the core of the checkpoint and the records after it. Blocks while it reads.
     func makeCore(
         _ configuration: BrokerConfiguration,

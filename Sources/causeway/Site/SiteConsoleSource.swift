@@ -6,19 +6,20 @@ import SiteServer
 
 /// Health and metrics of a site. Readiness says whether devices can be served; the cloud has no part in it.
 struct SiteConsoleSource: ConsoleSource {
-    let journal: Journal
+    /// Nil where everything stays in memory.
+    let journal: Journal?
     let server: SiteServer
     let runtime: HandlerRuntime?
-    let bridges: SiteBridges
+    let bridges: SiteBridges?
     let probe: StatisticsProbe
 
     func liveness() -> HealthReport { .available }
 
     func readiness() -> HealthReport {
         var reasons: [HealthReason] = []
-        if let failure = journal.failure {
+        if let failure = journal?.failure {
             reasons.append(HealthReason(code: "journal_failed", message: failure.message))
-        } else if journal.isStalled {
+        } else if journal?.isStalled == true {
             reasons.append(HealthReason(code: "disk_full", message: "the journal has no room for its next segment"))
         }
         if let failure = runtime?.failure { reasons.append(HealthReason(code: "handlers", message: failure)) }
@@ -27,11 +28,12 @@ struct SiteConsoleSource: ConsoleSource {
 
     func metrics() -> [MetricFamily] {
         ServerMetrics.families(server.metrics) + ServerMetrics.families(probe.statistics) + journalMetrics
-            + handlerMetrics + bridges.metrics
+            + handlerMetrics + (bridges?.metrics ?? [])
     }
 
     private var journalMetrics: [MetricFamily] {
-        [
+        guard let journal else { return [] }
+        return [
             .gauge("causeway_journal_bytes", "Bytes of the journal on disk", Double(journal.bytesOnDisk)),
             .gauge("causeway_journal_pending_bytes", "Bytes that wait for a commit", Double(journal.pendingBytes)),
             .gauge(

@@ -14,22 +14,20 @@ import Synchronization
 final class SiteNode: Sendable {
     /// The listeners, with the ports they really have.
     let listeners: [BoundListener]
-    let journal: Journal
+    /// Nil where everything stays in memory.
+    let journal: Journal?
     let server: SiteServer
     let runtime: HandlerRuntime?
-    let bridges: SiteBridges
+    /// Nil without a journal, which they read.
+    let bridges: SiteBridges?
+    let relays: SiteRelays
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
     /// Starts everything; returns when devices can connect. Nothing here waits for the cloud.
     static func start(_ configuration: SiteConfiguration, logger: Logger) async throws -> SiteNode {
-        let notices = JournalNotices()
-        let directory = configuration.journal.path
-        try Folder.make(directory)
-        let (journal, recovery) = try Journal.open(
-            Journal.Configuration(configuration.journal, directory: directory + "/journal"),
-            onCommit: { notices.post($0) }
-        )
+        let opened = try SiteJournal.open(configuration.journal)
+        let journal = opened?.journal
         let siteKey = try configuration.siteKeyFile.map { try SecretFile.read($0) }
         let registrations = try configuration.handlers.filter(\.isEnabled).map { handler in
             do {
@@ -41,31 +39,37 @@ final class SiteNode: Sendable {
             }
         }
         let handlerReaders = try handlerReaders(registrations)
-        let bridges = try SiteBridges(
-            configuration,
-            journal: journal,
-            siteKey: siteKey,
-            handlerFilters: handlerReaders.flatMap(\.filters),
-            logger: logger
-        )
+        let bridges = try journal.map { journal in
+            try SiteBridges(
+                configuration,
+                journal: journal,
+                siteKey: siteKey,
+                handlerFilters: handlerReaders.flatMap(\.filters),
+                logger: logger
+            )
+        }
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
+        let access = try await SiteAccess(configuration)
         let server = try makeServer(
             configuration,
-            journal: journal,
-            recovery: recovery,
+            access: access,
+            opened: opened,
             recovered: recovered,
-            readers: bridges.readers + handlerReaders,
+            readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
-        notices.add { [weak server] in server?.journalNotice($0) }
+        access.attach(server, audit: nil)
+        opened?.notices.add { [weak server] in server?.journalNotice($0) }
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
         let handlers = Mutex<HandlerRuntime?>(nil)
         let listeners = try await server.start {
             // A handler that is new begins with what comes from now on: before the first client, so that it misses
             // nothing.
+            guard let opened else { return }
+            let (journal, notices) = (opened.journal, opened.notices)
             let runtime = try makeRuntime(configuration, registrations, journal, recovered, server, logger)
             guard let runtime else { return }
             oldest.add { [weak runtime] in runtime?.oldestNeededRecord ?? .max }
@@ -77,10 +81,13 @@ final class SiteNode: Sendable {
             handlers.withLock { $0 = runtime }
         }
         let runtime = handlers.withLock { $0 }
-        notices.add { [weak bridges] notice in
+        opened?.notices.add { [weak bridges] notice in
             if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
         }
-        try bridges.start(server)
+        try bridges?.start(server)
+        let relays = SiteRelays(server, logger: logger)
+        try relays.apply(configuration)
+        try relays.start()
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
@@ -92,15 +99,16 @@ final class SiteNode: Sendable {
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
+        return SiteNode(listeners, journal, server, runtime, bridges, relays, console, probe)
     }
 
     private init(
         _ listeners: [BoundListener],
-        _ journal: Journal,
+        _ journal: Journal?,
         _ server: SiteServer,
         _ runtime: HandlerRuntime?,
-        _ bridges: SiteBridges,
+        _ bridges: SiteBridges?,
+        _ relays: SiteRelays,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -109,6 +117,7 @@ final class SiteNode: Sendable {
         self.server = server
         self.runtime = runtime
         self.bridges = bridges
+        self.relays = relays
         self.console = console
         self.probe = probe
     }
@@ -117,10 +126,11 @@ final class SiteNode: Sendable {
     func stop() async {
         probe.stop()
         await console?.stop()
-        bridges.stop()
+        relays.stop()
+        bridges?.stop()
         runtime?.stop()
         await server.shutDown()
-        journal.close()
+        journal?.close()
     }
 
     private static func handlerReaders(
@@ -134,33 +144,27 @@ final class SiteNode: Sendable {
 
     private static func makeServer(
         _ configuration: SiteConfiguration,
-        journal: Journal,
-        recovery: Recovery,
+        access: SiteAccess,
+        opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
         oldest: OldestNeeded,
         logger: Logger
     ) throws -> SiteServer {
-        let limits = configuration.limits
-        let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
-        let core = BrokerConfiguration(limits, instanceID: Secret.makeInstanceID())
+        let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
-            configuration: SiteServerConfiguration(
-                listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
-                limits: SiteServerLimits(limits),
-                journalKeep: configuration.journal.keep
-            ),
-            journal: journal,
-            authenticator: try ListenerAuthenticator.make(configuration.users),
+            configuration: SiteServerConfiguration(configuration),
+            journal: opened?.journal,
+            authenticator: access,
+            controlPlane: access.controlPlane,
             logger: logger,
             externalOldestNeeded: { oldest.value },
             makeCore: {
                 try recovered.makeCore(
                     core,
-                    authorizer,
+                    access.authorizer,
                     readers: readers,
-                    recovery: recovery,
-                    journal: journal,
+                    from: opened,
                     logger: logger
                 )
             }
@@ -198,10 +202,10 @@ extension SiteNode {
     var decided: UInt64 { runtime?.decided ?? 0 }
 
     /// The highest number that a bridge has given to a message for the cloud.
-    var bridged: UInt64 { bridges.lastSequence }
+    var bridged: UInt64 { bridges?.lastSequence ?? 0 }
 
     /// Messages that a bridge has numbered and the cloud has not confirmed.
-    var bridgeBacklog: UInt64 { bridges.backlog }
+    var bridgeBacklog: UInt64 { bridges?.backlog ?? 0 }
 }
 
 /// Tells the runtime where its commits stand. It breaks the circle of server and runtime.

@@ -32,6 +32,10 @@ final class SimulatedSite {
     private var received: [UInt32: [Packet]] = [:]
     private(set) var closed: [UInt32: CloseReason] = [:]
     private(set) var audited: [AuditEvent] = []
+    /// The most effects of one turn.
+    private(set) var largestTurn = 0
+    /// The size of the largest packet that was sent to each client.
+    private(set) var largestBytes: [UInt32: Int] = [:]
     private var decoders: [UInt32: PacketDecoder] = [:]
     private var generations: [UInt32: UInt32] = [:]
     var authenticate: (AuthenticationRequest) -> AuthenticationResult = { .accepted(username: $0.username) }
@@ -77,6 +81,26 @@ final class SimulatedSite {
 
     func send(_ slot: UInt32, _ packets: Packet...) throws {
         for packet in packets { core.received(id(slot), packet, now: now, effects: &effects) }
+        try settle()
+    }
+
+    /// Bytes of a client, through the real decoder of a server: as a connection feeds the core.
+    func send(_ slot: UInt32, bytes: [UInt8], version: ProtocolVersion? = nil) throws {
+        var decoder = PacketDecoder(version: version)
+        var buffer = ByteBuffer(bytes: bytes)
+        do throws(MQTTError) {
+            while let packet = try decoder.next(&buffer) {
+                core.received(id(slot), packet, now: now, effects: &effects)
+            }
+        } catch {
+            core.violated(id(slot), error: error, now: now, effects: &effects)
+        }
+        try settle()
+    }
+
+    /// One event that is not a client's.
+    func act(_ event: (BrokerCore, BrokerTime, inout Effects) -> Void) throws {
+        event(core, now, &effects)
         try settle()
     }
 
@@ -156,8 +180,9 @@ final class SimulatedSite {
 
     private func settle() throws {
         core.endTurn(now: now, effects: &effects)
-        while !effects.list.isEmpty || !effects.journal.isEmpty {
+        while !effects.list.isEmpty || !effects.journal.isEmpty || core.wantsAnotherTurn {
             let turn = effects
+            largestTurn = max(largestTurn, turn.list.count)
             effects.removeAll()
             append(turn.journal)
             for effect in turn.list { try perform(effect) }
@@ -198,6 +223,7 @@ final class SimulatedSite {
             var bytes = ByteBuffer(string: "prefix")
             delivery.write(to: &bytes)
             bytes.moveReaderIndex(forwardBy: 6)
+            largestBytes[id.slot] = max(largestBytes[id.slot] ?? 0, bytes.readableBytes)
             try decode(id, &bytes)
         case .close(let id, let reason):
             guard id == self.id(id.slot) else { return }
@@ -235,6 +261,7 @@ final class SimulatedSite {
     private func take(_ id: ConnectionID, _ packet: Packet) throws {
         var bytes = ByteBuffer()
         PacketEncoder.encode(packet, version: decoders[id.slot]?.version ?? .v5, into: &bytes)
+        largestBytes[id.slot] = max(largestBytes[id.slot] ?? 0, bytes.readableBytes)
         try decode(id, &bytes)
     }
 
@@ -328,4 +355,22 @@ extension Packet {
 
 extension Publish {
     var text: String { String(buffer: payload) }
+}
+
+extension SimulatedSite {
+    /// A message of the broker's own, as for the `$SYS` tree.
+    func publish(_ topic: TopicName, _ text: String) throws {
+        try act { core, now, effects in
+            _ = core.publish(
+                topic: topic,
+                payload: ByteBuffer(string: text),
+                qos: .atMostOnce,
+                retain: false,
+                origin: .broker,
+                publisher: "",
+                now: now,
+                effects: &effects
+            )
+        }
+    }
 }

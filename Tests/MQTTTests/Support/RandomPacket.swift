@@ -32,10 +32,10 @@ struct RandomPacket {
 
     private mutating func nextFromClient() -> Packet {
         switch generator.int(0...9) {
-        case 0: .puback(acknowledgement())
-        case 1: .pubrec(acknowledgement())
-        case 2: .pubrel(acknowledgement())
-        case 3: .pubcomp(acknowledgement())
+        case 0: .puback(acknowledgement([0x00, 0x10, 0x80, 0x97]))
+        case 1: .pubrec(acknowledgement([0x00, 0x10, 0x87, 0x99]))
+        case 2: .pubrel(acknowledgement([0x00, 0x92]))
+        case 3: .pubcomp(acknowledgement([0x00, 0x92]))
         case 4: .subscribe(subscribe())
         case 5:
             .unsubscribe(
@@ -96,6 +96,12 @@ extension RandomPacket {
             packetID: qos == .atMostOnce ? 0 : packetID(),
             properties: properties
         )
+    }
+
+    /// An answer of a client, which must give one of the packet's own reason codes.
+    private mutating func acknowledgement(_ codes: [UInt8]) -> Acknowledgement {
+        let reason = version == .v5 ? ReasonCode(rawValue: generator.pick(codes)) : .success
+        return Acknowledgement(packetID: packetID(), reason: reason, properties: properties([.reasonString, .user]))
     }
 
     private mutating func acknowledgement() -> Acknowledgement {

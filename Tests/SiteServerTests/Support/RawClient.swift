@@ -13,17 +13,39 @@ final class RawClient {
     private var decoder: PacketDecoder
     private var received = ByteBuffer()
 
-    init(port: Int, version: ProtocolVersion = .v5, receiveBufferBytes: Int32? = nil) throws {
+    /// Takes over a connected socket.
+    init(descriptor: CInt, version: ProtocolVersion = .v5) {
         self.version = version
+        self.descriptor = descriptor
         decoder = PacketDecoder(limits: DecoderLimits(maxPacketBytes: 10_000_000), version: version, role: .client)
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        guard descriptor >= 0 else { throw DeadlinePassed(description: "no socket: errno \(errno)") }
-        if var bytes = receiveBufferBytes {
-            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
-        }
         var patience = timeval(tv_sec: 15, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    /// Connects to a Unix socket.
+    convenience init(path: String) throws {
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw DeadlinePassed(description: "no socket: errno \(errno)") }
+        self.init(descriptor: descriptor)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else { throw DeadlinePassed(description: "cannot connect: errno \(errno)") }
+    }
+
+    convenience init(port: Int, version: ProtocolVersion = .v5, receiveBufferBytes: Int32? = nil) throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw DeadlinePassed(description: "no socket: errno \(errno)") }
+        self.init(descriptor: descriptor, version: version)
+        if var bytes = receiveBufferBytes {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+        }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian
@@ -65,6 +87,38 @@ final class RawClient {
     }
 
     func send(_ packet: Packet) throws { try send(bytes: encoded(packet)) }
+
+    /// Reads what is there, at least one byte; nothing at the end.
+    func receive(_ countMax: Int = 65_536) throws -> [UInt8] {
+        var chunk = [UInt8](repeating: 0, count: countMax)
+        let count = recv(descriptor, &chunk, countMax, 0)
+        guard count >= 0 else {
+            guard errno == EAGAIN || errno == EWOULDBLOCK else { return [] }
+            throw DeadlinePassed(description: "bytes")
+        }
+        return Array(chunk[..<count])
+    }
+
+    /// Reads exactly so many bytes.
+    func receive(exactly count: Int) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while bytes.count < count {
+            let more = try receive(count - bytes.count)
+            guard !more.isEmpty else { throw ConnectionClosed() }
+            bytes += more
+        }
+        return bytes
+    }
+
+    /// Reads to the end.
+    func receiveAll() throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let more = try receive()
+            guard !more.isEmpty else { return bytes }
+            bytes += more
+        }
+    }
 
     func shutDownSending() { Glibc.shutdown(descriptor, Int32(SHUT_WR)) }
 
