@@ -89,6 +89,7 @@ private final class Rules: Authorizer, @unchecked Sendable {
         let rules = Rules()
         let site = try SimulatedSite(authorizer: rules)
         try site.connect(1, user("nurse", "c1"))
+        try site.send(1, .publish("secret/x", "x"))
         let before = rules.resolutions
         for number in 1...50 { try site.send(1, .publish("secret/x", "x", .atLeastOnce, id: UInt16(number))) }
         #expect(rules.resolutions == before)

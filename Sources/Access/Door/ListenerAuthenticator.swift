@@ -30,6 +30,9 @@ public struct ListenerAuthenticator: Sendable {
     private let common: AuthenticationSet
     private let listeners: [String: AuthenticationSet]
 
+    /// The name of the method that `offersScram` offers.
+    public static let scramMethod = ScramServer.method
+
     /// The methods of enhanced authentication that a listener offers, for
     /// ``BrokerConfiguration/authenticationMethods``.
     public var methods: Set<String> {
