@@ -84,6 +84,24 @@ private final class Rules: Authorizer, @unchecked Sendable {
         #expect(!site.publishes(1).contains { $0.topic.string.hasPrefix("secret/") })
     }
 
+    @Test("D11: a QoS 2 message that is held for its PUBREL is asked about again there", arguments: [true, false])
+    func heldForRelease(isPersistent: Bool) throws {
+        let rules = Rules()
+        var configuration = BrokerConfiguration()
+        configuration.releasesQoS2OnPubrel = true
+        let site = try SimulatedSite(configuration: configuration, authorizer: rules)
+        try site.connect(1, user("nurse", "c1", clean: !isPersistent, expiry: isPersistent ? 600 : 0))
+        try site.connect(2, user("doctor", "c2", clean: false, expiry: 600))
+        try site.send(2, .subscribe("secret/#", .exactlyOnce))
+        try site.send(1, .publish("secret/x", "x", .exactlyOnce, id: 5))
+        _ = site.take(1)
+        try revoke(site, rules, "nurse")
+        try site.send(1, .pubrel(Acknowledgement(packetID: 5)))
+        #expect(site.take(1) == [.pubcomp(Acknowledgement(packetID: 5))])
+        #expect(site.publishes(2).isEmpty)
+        #expect(site.audited.contains { $0.kind == .publishDenied && $0.subject == "secret/x" })
+    }
+
     @Test("A change counts for the next message of every session, and rights are resolved once for each")
     func generation() throws {
         let rules = Rules()

@@ -20,6 +20,7 @@ final class SiteNode: Sendable {
     let runtime: HandlerRuntime?
     /// Nil without a journal, which they read.
     let bridges: SiteBridges?
+    /// Bridges as Mosquitto's `connection` blocks describe them.
     let relays: SiteRelays
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
@@ -62,10 +63,12 @@ final class SiteNode: Sendable {
         )
         access.attach(server, audit: nil)
         opened?.notices.add { [weak server] in server?.journalNotice($0) }
+        let relays = try SiteRelays(configuration, server: server, logger: logger)
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
         let handlers = Mutex<HandlerRuntime?>(nil)
         let listeners = try await server.start {
+            try relays.start()
             // A handler that is new begins with what comes from now on: before the first client, so that it misses
             // nothing.
             guard let opened else { return }
@@ -85,9 +88,6 @@ final class SiteNode: Sendable {
             if case .committed(let sequence) = notice { bridges?.committed(through: sequence) }
         }
         try bridges?.start(server)
-        let relays = SiteRelays(server, logger: logger)
-        try relays.apply(configuration)
-        try relays.start()
         oldest.isComplete = true
         let probe = StatisticsProbe()
         probe.start(server)
@@ -96,6 +96,7 @@ final class SiteNode: Sendable {
             server: server,
             runtime: runtime,
             bridges: bridges,
+            relays: relays,
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
