@@ -33,6 +33,11 @@ extension BrokerCore {
         isUnrestricted(session) || rights(of: session).mayPublish(topic)
     }
 
+    /// Whether a client that has no session yet may publish to the topic.
+    func mayPublish(_ identity: Identity, on connection: Connection, _ topic: TopicName) -> Bool {
+        authorizer.rights(of: identity, listener: connection.info.listener).mayPublish(topic)
+    }
+
     /// Whether the client may subscribe to the filter.
     func maySubscribe(_ session: Session, _ filter: TopicFilter) -> Bool {
         isUnrestricted(session) || rights(of: session).maySubscribe(filter)

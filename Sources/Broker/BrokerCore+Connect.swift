@@ -150,9 +150,9 @@ extension BrokerCore {
                 return
             }
             let isTrusted = connection.info.isTrusted
-            let rights =
-                isTrusted ? TrustedRights() : authorizer.rights(of: identity, listener: connection.info.listener)
-            if let will = connect.will, !rights.mayPublish(will.topic) || !isTrusted && !mayCarry(will.topic) {
+            if let will = connect.will, !isTrusted,
+                !mayCarry(will.topic) || !mayPublish(identity, on: connection, will.topic)
+            {
                 refuse(
                     connection,
                     .notAuthorized,

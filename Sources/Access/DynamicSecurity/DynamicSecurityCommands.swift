@@ -182,7 +182,10 @@ extension DynamicSecurityState {
     private mutating func setDefaultAccess(_ arguments: CommandArguments) throws(CommandFailure) -> CommandOutcome {
         guard let list = arguments.value["acls"]?.array else { throw CommandFailure("Missing/invalid actions array") }
         for item in list {
-            guard let kind = item["acltype"]?.string, let allows = item["allow"]?.bool else { continue }
+            // mosquitto_ctrl 2.0 says `access`, which the plugin of its own time does not know.
+            let word = item["access"]?.string?.lowercased()
+            let access = word == "allow" ? true : word == "deny" ? false : nil
+            guard let kind = item["acltype"]?.string, let allows = item["allow"]?.bool ?? access else { continue }
             switch kind.lowercased() {
             case "publishclientsend": defaultAccess.publishClientSend = allows
             case "publishclientreceive": defaultAccess.publishClientReceive = allows

@@ -25,6 +25,10 @@ extension BrokerConfiguration {
         self = site.compatibility == .mosquitto ? .mosquitto : BrokerConfiguration()
         take(site.limits, instanceID)
         systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
+        // Mosquitto knows one client for each identifier, whoever it is.
+        clientIDOwnership = site.compatibility == .mosquitto ? .shared : .identity
+        let offersScram = ([site.users] + site.listeners.map(\.users)).contains { $0?.offersScram == true }
+        authenticationMethods = offersScram ? [ListenerAuthenticator.scramMethod] : []
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {

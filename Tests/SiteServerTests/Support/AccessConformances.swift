@@ -2,3 +2,5 @@ public import Access
 public import SiteServer
 
 extension ListenerAuthenticator: Authenticator {}
+
+extension DynamicSecurity: ControlPlane {}

@@ -66,6 +66,9 @@ struct TestServer {
         journal directory: String? = nil,
         authenticator: any Authenticator = ListenerAuthenticator(),
         rules: [RuleAuthorizer.Rule] = [],
+        authorizer own: (any Authorizer)? = nil,
+        audit: (any AuditSink)? = nil,
+        controlPlane: (any ControlPlane)? = nil,
         _ body: (TestServer) async throws -> Result
     ) async throws -> Result {
         let log = LogLines()
@@ -76,11 +79,13 @@ struct TestServer {
         var configuration = broker ?? BrokerConfiguration()
         configuration.isDurable = opened != nil
         let broker = configuration
-        let authorizer = try RuleAuthorizer(rules: rules)
+        let authorizer: any Authorizer = try own ?? RuleAuthorizer(rules: rules)
         let server = SiteServer(
             configuration: SiteServerConfiguration(listeners: listeners, limits: limits),
             journal: opened?.journal,
             authenticator: authenticator,
+            audit: audit,
+            controlPlane: controlPlane,
             logger: log.logger
         ) {
             let core = BrokerCore(configuration: broker, authorizer: authorizer)
