@@ -1,3 +1,4 @@
+import Access
 import Broker
 import Foundation
 import MQTT

@@ -12,6 +12,8 @@ extension SiteServerConfiguration {
             limits: SiteServerLimits(site),
             journalKeep: site.journal.keep
         )
+        // Mosquitto takes a CONNECT of 100,000 bytes behind its fixed header.
+        if site.compatibility == .mosquitto { limits.decoder.maxConnectBytes = 100_004 }
     }
 }
 

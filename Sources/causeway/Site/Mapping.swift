@@ -25,6 +25,7 @@ extension BrokerConfiguration {
         self = site.compatibility == .mosquitto ? .mosquitto : BrokerConfiguration()
         take(site.limits, instanceID)
         systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
+        clientIDOwnership = ClientIDOwnership(rawValue: site.clientIDOwnership.rawValue) ?? .identity
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
