@@ -190,16 +190,26 @@ private struct JSONReader {
 
     private mutating func number() -> JSONValue? {
         let start = position
-        while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "+-.eE".utf8.contains(byte) {
-            position += 1
+        _ = take(UInt8(ascii: "-"))
+        // No zero before other digits (RFC 8259 section 6).
+        guard take(UInt8(ascii: "0")) || digits() else { return nil }
+        if take(UInt8(ascii: ".")) {
+            guard digits() else { return nil }
+        }
+        if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {
+            _ = take(UInt8(ascii: "+")) || take(UInt8(ascii: "-"))
+            guard digits() else { return nil }
         }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        let digits = text.hasPrefix("-") ? text.dropFirst() : text[...]
-        guard let first = digits.utf8.first, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) else { return nil }
-        guard !digits.hasPrefix("0") || digits.utf8.count == 1 || digits.dropFirst().first.map({ ".eE".contains($0) }) == true
-        else { return nil }
         if let integer = Int(text) { return .integer(integer) }
         return Double(text).map { .number($0) }
+    }
+
+    /// Takes digits; false if there is none.
+    private mutating func digits() -> Bool {
+        let start = position
+        while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { position += 1 }
+        return position > start
     }
 
     private mutating func string() -> String? {

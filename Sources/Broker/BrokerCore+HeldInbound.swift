@@ -76,6 +76,33 @@ extension BrokerCore {
         return true
     }
 
+    /// A held message that its publisher may not publish any more: the exchange ends, nobody is given it.
+    private func drop(
+        _ held: HeldInbound,
+        _ packetID: UInt16,
+        on connection: Connection,
+        of session: Session,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        counters.drop(.notAuthorized)
+        auditDenial(
+            .publishDenied,
+            connection,
+            session,
+            subject: held.message.topic.string,
+            now: now,
+            effects: &effects
+        )
+        if held.record != nil && session.isPersistent {
+            let sequence = note(.released(session: session.number, packetID: packetID), &effects)
+            session.lastReleasedRecord = sequence
+            hold(until: sequence, .complete(connection.id, packetID: packetID))
+        } else {
+            effects.list.append(.acknowledge(connection.id, .pubcomp, packetID: packetID, reason: .success))
+        }
+    }
+
     /// PUBREL of a held message: it goes to its receivers; false if none is held.
     func releaseHeld(
         _ packetID: UInt16,
@@ -85,6 +112,10 @@ extension BrokerCore {
         effects: inout Effects
     ) -> Bool {
         guard let held = session.heldInbound.removeValue(forKey: packetID) else { return false }
+        guard mayPublish(session, held.message.topic) else {
+            drop(held, packetID, on: connection, of: session, now: now, effects: &effects)
+            return true
+        }
         let outcome = distribute(
             held.message,
             from: session,

@@ -24,11 +24,12 @@ extension Authorizer {
     }
 }
 
-/// The rights of a client that is a part of this process: a bridge asks nobody.
+/// The rights of a client that is a part of this process: a bridge asks nobody. But what comes down a bridge is
+/// somebody else's, and administers nothing here.
 final class TrustedRights: ClientRights {
     var allowsEverything: Bool { true }
 
-    func mayPublish(_ topic: TopicName) -> Bool { true }
+    func mayPublish(_ topic: TopicName) -> Bool { !topic.isControl }
     func maySubscribe(_ filter: TopicFilter) -> Bool { true }
     func mayUnsubscribe(_ filter: TopicFilter) -> Bool { true }
     func mayReceive(_ topic: TopicName) -> Bool { true }

@@ -9,7 +9,8 @@ struct Causeway: AsyncParsableCommand {
             "An MQTT broker for business sites: acknowledged means on disk, handlers decide once, nothing is lost on the way to the cloud.",
         subcommands: [
             DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, ImportCommand.self,
-            PubCommand.self, SubCommand.self, CertsCommand.self, AuditCommand.self, VersionCommand.self,
+            PubCommand.self, SubCommand.self, CertsCommand.self, UserCommand.self, AuditCommand.self,
+            VersionCommand.self,
         ]
     )
 }

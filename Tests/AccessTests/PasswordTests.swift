@@ -27,7 +27,8 @@ import Testing
     @Test(
         "A line that is not understood is an error with its number, never a user or a gap",
         arguments: [
-            "nurse", ":$7$101$AAAA$AAAA", "nurse:", "nurse:plain", "nurse:$6$AAAA$AAAA", "nurse:$s1$30$8$1$AAAA$AAAA", "nurse:$7$0$AAAA$AAAA",
+            "nurse", ":$7$101$AAAA$AAAA", "nurse:", "nurse:plain", "nurse:$6$AAAA$AAAA", "nurse:$s1$30$8$1$AAAA$AAAA",
+            "nurse:$7$0$AAAA$AAAA",
             "nurse:$7$101$$AAAA", "nurse:$7$101$AAAA$AAAA", "nurse:$7$99999999999$AAAA$AAAA",
         ]
     )

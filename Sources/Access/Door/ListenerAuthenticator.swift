@@ -8,10 +8,11 @@ public struct AuthenticationSet: Sendable {
     public var passwords: PasswordFileAuthenticator?
     /// Whose tokens are taken as passwords; nil for nobody's.
     public var tokens: TokenVerifier?
-    /// Whether users whose hash is of that kind may authenticate by SCRAM-SHA-256.
-    public var offersScram: Bool
+    let scram: ScramAuthenticator?
 
     /// Makes a set.
+    ///
+    /// - Parameter offersScram: Whether users whose hash is of that kind may authenticate by SCRAM-SHA-256.
     public init(
         passwords: PasswordFileAuthenticator? = nil,
         tokens: TokenVerifier? = nil,
@@ -19,7 +20,7 @@ public struct AuthenticationSet: Sendable {
     ) {
         self.passwords = passwords
         self.tokens = tokens
-        self.offersScram = offersScram
+        scram = offersScram ? passwords.map { ScramAuthenticator(users: $0) } : nil
     }
 }
 
@@ -28,6 +29,16 @@ public struct AuthenticationSet: Sendable {
 public struct ListenerAuthenticator: Sendable {
     private let common: AuthenticationSet
     private let listeners: [String: AuthenticationSet]
+
+    /// The name of the method that `offersScram` offers.
+    public static let scramMethod = ScramServer.method
+
+    /// The methods of enhanced authentication that a listener offers, for
+    /// ``BrokerConfiguration/authenticationMethods``.
+    public var methods: Set<String> {
+        let offers = ([common] + listeners.values).contains { $0.scram != nil }
+        return offers ? [ScramServer.method] : []
+    }
 
     /// Makes it.
     ///
@@ -59,6 +70,14 @@ public struct ListenerAuthenticator: Sendable {
             return
         }
         let door = listeners[request.info.listener] ?? common
+        if let method = request.method {
+            guard method == ScramServer.method, let scram = door.scram else {
+                completion(.refused(.badAuthenticationMethod))
+                return
+            }
+            completion(scram.authenticate(request))
+            return
+        }
         if let tokens = door.tokens, tokens.isToken(request.password) {
             tokens.authenticate(request, completion: completion)
             return

@@ -70,7 +70,8 @@ extension DynamicSecurityState {
         return CommandOutcome(isChange: true, revoked: .user(username), subject: username)
     }
 
-    mutating func setEnabled(_ isEnabled: Bool, _ arguments: CommandArguments) throws(CommandFailure) -> CommandOutcome {
+    mutating func setEnabled(_ isEnabled: Bool, _ arguments: CommandArguments) throws(CommandFailure) -> CommandOutcome
+    {
         var client = try client(try arguments.username())
         client.isDisabled = !isEnabled
         set(client)
@@ -164,7 +165,9 @@ extension DynamicSecurityState {
         let rolename = try arguments.rolename()
         var client = try client(username)
         guard roles[Array(rolename.utf8)] != nil else { throw .roleNotFound }
-        guard !client.roles.contains(where: { $0.name.isSame(rolename) }) else { throw CommandFailure("Internal error") }
+        guard !client.roles.contains(where: { $0.name.isSame(rolename) }) else {
+            throw CommandFailure("Internal error")
+        }
         client.roles = Self.ranked(client.roles + [Rank(name: rolename, priority: arguments.priority)])
         set(client)
         return CommandOutcome(isChange: true, affected: .user(username), subject: "\(username) \(rolename)")

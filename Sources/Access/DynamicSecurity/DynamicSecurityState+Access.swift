@@ -38,7 +38,10 @@ extension DynamicSecurityState {
                 let filter = AccessFilter(entry.topic).filter(for: identity, levelsMax: TopicLimits.levelsMax)
                 guard let filter else { return entry.allows ? nil : .denyEverything }
                 let isLiteral = kind == .subscribeLiteral || kind == .unsubscribeLiteral
-                return ResolvedAccess.Rule(matcher: isLiteral ? .literal(filter) : .filter(filter), allows: entry.allows)
+                return ResolvedAccess.Rule(
+                    matcher: isLiteral ? .literal(filter) : .filter(filter),
+                    allows: entry.allows
+                )
             }
         }
     }

@@ -105,7 +105,9 @@ struct PasswordFileLine {
         let stored = text[name.endIndex...].dropFirst()
         guard let hash = PasswordHash(parsing: stored) else {
             guard !stored.hasPrefix("$argon2") else {
-                throw problem("argon2 is not read; make the line with `mosquitto_passwd -H sha512-pbkdf2` or causeway user")
+                throw problem(
+                    "argon2 is not read; make the line with `mosquitto_passwd -H sha512-pbkdf2` or causeway user"
+                )
             }
             throw problem("the hash is not of the kind $7$, $6$, $s1$ or $scram-sha-256$; set the password again")
         }

@@ -5,7 +5,8 @@ internal import Foundation
 /// A password as a file stores it. Four kinds, told by what they begin with:
 ///
 /// - `$7$iterations$salt$hash`: PBKDF2 with HMAC-SHA-512, as mosquitto_passwd writes it.
-/// - `$6$salt$hash`: SHA-512 over password and salt, as mosquitto_passwd 1.x wrote it. Read, never made: quick to guess.
+/// - `$6$salt$hash`: SHA-512 over password and salt, as mosquitto_passwd 1.x wrote it. Read, never made: quick to
+///   guess.
 /// - `$s1$logN$r$p$salt$hash`: scrypt, which takes memory to guess. What is made by default.
 /// - `$scram-sha-256$iterations$salt$storedKey$serverKey`: for SCRAM-SHA-256 (RFC 5802, RFC 7677).
 public struct PasswordHash: Sendable, Hashable {
@@ -72,7 +73,9 @@ public struct PasswordHash: Sendable, Hashable {
             }
             return Array(data)
         }
-        func number(_ text: String, in range: ClosedRange<Int>) -> Int? { Int(text).flatMap { range.contains($0) ? $0 : nil } }
+        func number(_ text: String, in range: ClosedRange<Int>) -> Int? {
+            Int(text).flatMap { range.contains($0) ? $0 : nil }
+        }
         switch (kind, fields.count) {
         case ("7", 3):
             guard let iterations = number(fields[0], in: 1...iterationsMax), let salt = bytes(fields[1]),
@@ -178,7 +181,9 @@ public struct PasswordHash: Sendable, Hashable {
             )
             return key.withUnsafeBytes { Array($0) }
         case .scram(let iterations):
-            let keys = try ScramKeys(password: password, salt: salt, iterations: iterations)
+            let text = String(decoding: password, as: UTF8.self)
+            let prepared = ScramServer.prepared(text).map { Array($0.utf8) } ?? password
+            let keys = try ScramKeys(password: prepared, salt: salt, iterations: iterations)
             return keys.storedKey + keys.serverKey
         }
     }

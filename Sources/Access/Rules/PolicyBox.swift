@@ -109,7 +109,7 @@ final class DecisionBudget: Sendable {
 /// Confined to the loop of the core.
 final class PolicyRights: ClientRights {
     /// Answers remembered for one client. Beyond, they are forgotten and found again.
-    static let decisionsMax = 1_024
+    static let clientDecisionsMax = 1_024
     /// With fewer rules than this, looking at them is as quick as remembering.
     static let rulesMin = 4
 
@@ -157,7 +157,7 @@ final class PolicyRights: ClientRights {
         _ topic: TopicName,
         in answers: ReferenceWritableKeyPath<PolicyRights, [TopicName: Bool]>
     ) {
-        if self[keyPath: answers].count >= Self.decisionsMax {
+        if self[keyPath: answers].count >= Self.clientDecisionsMax {
             budget.giveBack(self[keyPath: answers].count)
             self[keyPath: answers].removeAll(keepingCapacity: true)
         }

@@ -101,7 +101,11 @@ public final class TokenVerifier: Sendable {
             do {
                 try await keys.add(jwk: key)
             } catch {
-                throw AccessError(.tokens, "\(path):1: key \(index + 1) cannot be used; each needs a `kid`", cause: error)
+                throw AccessError(
+                    .tokens,
+                    "\(path):1: key \(index + 1) cannot be used; each needs a `kid`",
+                    cause: error
+                )
             }
         }
         return keys

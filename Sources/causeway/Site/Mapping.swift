@@ -26,6 +26,8 @@ extension BrokerConfiguration {
         take(site.limits, instanceID)
         systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
         clientIDOwnership = ClientIDOwnership(rawValue: site.clientIDOwnership.rawValue) ?? .identity
+        let offersScram = ([site.users] + site.listeners.map(\.users)).contains { $0?.offersScram == true }
+        authenticationMethods = offersScram ? [ListenerAuthenticator.scramMethod] : []
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {

@@ -189,7 +189,8 @@ final class SiteAccess: Sendable {
     private static func policies(of reading: Reading) -> PolicySet {
         let policies = reading.policies.mapValues { parts in
             let dynamic = parts.dynamicSecurityFile.flatMap { reading.dynamicSecurity[$0]?.source }
-            return AccessPolicy(parts.fixed + (dynamic.map { [$0] } ?? []))
+            // As in Mosquitto, where plugins are asked before the ACL file.
+            return AccessPolicy((dynamic.map { [$0] } ?? []) + parts.fixed)
         }
         var set = PolicySet(policies[nil] ?? .open)
         for case (let listener?, let policy) in policies { set.listeners[listener] = policy }

@@ -31,6 +31,7 @@ final class SimulatedSite {
     var now = BrokerTime(monotonicNanoseconds: 1_000_000_000, wallMilliseconds: 1_700_000_000_000)
     private var received: [UInt32: [Packet]] = [:]
     private(set) var closed: [UInt32: CloseReason] = [:]
+    private(set) var audited: [AuditEvent] = []
     /// The most effects of one turn.
     private(set) var largestTurn = 0
     /// The size of the largest packet that was sent to each client.
@@ -238,7 +239,8 @@ final class SimulatedSite {
             core.authenticated(id, result: authenticate(request), now: now, effects: &effects)
         case .load(let session, let sequences):
             if answersLoads { try load(session, sequences) } else { unansweredLoads.append((session, sequences)) }
-        case .control, .audit, .log: break
+        case .audit(let event): audited.append(event)
+        case .control, .log: break
         }
     }
 
