@@ -5,7 +5,7 @@ extension SiteConfiguration {
         public var site: String
         /// The host's name: part of the client identifiers of bridges.
         public var hostName: String
-        /// The folder that relative paths count from; nil leaves them as they are, to count from where the process runs.
+        /// The folder that relative paths count from; nil leaves them as they are, to count from the process's folder.
         public var baseFolder: String?
         /// `--port`: as with Mosquitto it counts only where the file makes no listener.
         public var ports: [Int]
@@ -67,6 +67,7 @@ struct MosquittoTranslation {
             users: users,
             access: access,
             compatibility: .mosquitto,
+            clientIDOwnership: .shared,
             journal: journal(),
             limits: limits(),
             sysInterval: .seconds(settings.sysIntervalSeconds),

@@ -6,8 +6,8 @@ enum RelayBounds {
 }
 
 extension Fields {
-    /// An entry of `bridges:` with `kind: relay`. The words are those of a `connection` block of mosquitto.conf, without
-    /// `bridge_` where the place says it.
+    /// An entry of `bridges:` with `kind: relay`. The words are those of a `connection` block of mosquitto.conf,
+    /// without `bridge_` where the place says it.
     func relay() -> MosquittoBridge? {
         let nameField = field("name")
         let name = nameField.name(maxBytes: 256)

@@ -26,6 +26,7 @@ extension Fields {
         if !siteField.isPresent { siteField.reportMissing(hint: "the name of this site, such as site: store-0042") }
         let limits = field("limits").limits()
         let compatibility = field("compatibility").choice(SiteConfiguration.Compatibility.self)
+        let ownership = field("client_id_ownership").choice(SiteConfiguration.ClientIDOwnership.self)
         let usersField = field("users")
         let users = usersField.users()
         let accessField = field("access")
@@ -85,6 +86,7 @@ extension Fields {
             users: users,
             access: access,
             compatibility: compatibility,
+            clientIDOwnership: ownership ?? .identity,
             journal: journal,
             limits: limits,
             sysInterval: sysInterval ?? .seconds(10),

@@ -68,8 +68,8 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var maxKeepAliveSeconds = 1_200
     /// `connect_timeout`: from the opening of a connection to its CONNECT. Default 10 s.
     public var connectTimeout = Duration.seconds(10)
-    /// `handshake_timeout`: from the opening of a connection to the end of TLS, of the WebSocket upgrade and of the PROXY
-    /// header. Default 10 s.
+    /// `handshake_timeout`: from the opening of a connection to the end of TLS, of the WebSocket upgrade and of the
+    /// PROXY header. Default 10 s.
     public var handshakeTimeout = Duration.seconds(10)
     /// `max_connections`: of all listeners together. Default 10,000. Mosquitto's `global_max_connections`.
     public var maxConnections = 10_000

@@ -8,6 +8,16 @@ public struct SiteConfiguration: Sendable, Hashable {
         case mosquitto
     }
 
+    /// To whom a client identifier belongs.
+    public enum ClientIDOwnership: String, Sendable, Hashable, CaseIterable {
+        /// To the user that came first, while its session lasts. The default.
+        case identity
+        /// To each user separately: two users with one identifier have two sessions.
+        case separate
+        /// To whoever comes last, as in Mosquitto: whoever may enter can take another's session over.
+        case shared
+    }
+
     /// `site`: the name of the site. Letters, digits, `-` and `_`, at most 64.
     public var site: String
     /// `listeners`: at least one, unless `site_broker` is given.
@@ -20,6 +30,8 @@ public struct SiteConfiguration: Sendable, Hashable {
     public var access: AccessConfiguration?
     /// `compatibility`: nil: as this broker does.
     public var compatibility: Compatibility?
+    /// `client_id_ownership`.
+    public var clientIDOwnership = ClientIDOwnership.identity
     /// `journal`.
     public var journal: JournalConfiguration
     /// `limits`.

@@ -19,6 +19,12 @@ extension SiteConfiguration {
             yaml.comment("The manners of Mosquitto 2.1 on the wire. Without this line they are those of Causeway.")
             yaml.pair("compatibility", compatibility.rawValue)
         }
+        if clientIDOwnership != .identity {
+            yaml.comment(
+                "As in Mosquitto: whoever may enter can take over a session by its client identifier. 'identity' is safer."
+            )
+            yaml.pair("client_id_ownership", clientIDOwnership.rawValue)
+        }
         yaml.gap()
         yaml.mapping("listeners") { yaml in
             for listener in listeners { yaml.element { $0.write(listener) } }

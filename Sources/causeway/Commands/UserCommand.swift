@@ -1,5 +1,5 @@
 import Access
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 
 /// `causeway user`: password files, also those of mosquitto_passwd.

@@ -25,8 +25,7 @@ extension BrokerConfiguration {
         self = site.compatibility == .mosquitto ? .mosquitto : BrokerConfiguration()
         take(site.limits, instanceID)
         systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
-        // Mosquitto knows one client for each identifier, whoever it is.
-        clientIDOwnership = site.compatibility == .mosquitto ? .shared : .identity
+        clientIDOwnership = ClientIDOwnership(rawValue: site.clientIDOwnership.rawValue) ?? .identity
         let offersScram = ([site.users] + site.listeners.map(\.users)).contains { $0?.offersScram == true }
         authenticationMethods = offersScram ? [ListenerAuthenticator.scramMethod] : []
     }

@@ -11,6 +11,7 @@ enum ReloadSettings {
         ("site_key", { $0.siteKeyFile != $1.siteKeyFile }),
         ("bridges", { $0.bridges != $1.bridges }),
         ("compatibility", { $0.compatibility != $1.compatibility }),
+        ("client_id_ownership", { $0.clientIDOwnership != $1.clientIDOwnership }),
         ("limits", { $0.limits != $1.limits }),
         ("sys_interval", { $0.sysInterval != $1.sysInterval }),
         ("audit", { $0.audit != $1.audit }),
