@@ -315,6 +315,27 @@ import Testing
         #expect(!farewell.properties.isEmpty)
     }
 
+    @Test(arguments: [false, true], [false, true])
+    func aSessionThatIsTakenOverAndGoesOnPublishesNoWill(first: Bool, second: Bool) throws {
+        let site = try site()
+        try site.connect(1, .v3("watch"))
+        try site.send(1, .subscribe("w", .atMostOnce))
+        _ = site.take(1)
+        let will = Will(topic: "w", payload: ByteBuffer(string: "gone"), qos: .atMostOnce, retain: false)
+        try site.connect(2, .v3("c", clean: first, will: will))
+        try site.connect(3, .v3("c", clean: second))
+        #expect(site.publishes(1).count == (first || second ? 1 : 0))
+        #expect(site.closed[2]?.reason == .sessionTakenOver)
+    }
+
+    @Test func aSessionIsOverToTheSecondWhenItsClientComesBack() throws {
+        let site = try site()
+        try site.connect(1, .v5("c", clean: false, expiry: 1))
+        try site.drop(1)
+        site.now.monotonicNanoseconds += 1_500_000_000
+        try #expect(!site.connect(1, .v5("c", clean: false, expiry: 1)).sessionPresent)
+    }
+
     @Test func aMalformedFilterEndsTheConnection() throws {
         for (filter, reason): (String, ReasonCode) in [
             ("a/#/b", .malformedPacket), ("", .malformedPacket), ("$share/+/p", .protocolError),
