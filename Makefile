@@ -32,7 +32,7 @@ define install
 	fi
 endef
 
-.PHONY: help demo test build lint swift-test integration bench campaign image manifests clean
+.PHONY: help demo test build lint swift-test integration attacks bench campaign image manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -42,10 +42,10 @@ demo: ## run the whole chain on this machine: cloud, site, devices, a cut of the
 	swift build -c release --product causeway
 	.build/release/causeway demo $(ARGS)
 
-test: ## everything CI checks: format, build, Swift tests, integration tests
+test: ## everything CI checks: format, build, Swift tests, integration tests, attacks
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log
 	@$(call install,$(TEST_PACKAGES))
-	@$(MAKE) --no-print-directory lint build swift-test integration
+	@$(MAKE) --no-print-directory lint build swift-test integration attacks
 
 lint: ## formatting, and documentation of every public symbol
 	@mkdir -p $(LOGS)
@@ -72,6 +72,12 @@ integration: $(VENV)/installed ## the tests against stock mosquitto (FILTER=name
 	CAUSEWAY="$${CAUSEWAY:-$(CURDIR)/.build/debug/causeway}" timeout --kill-after=30 1500 \
 	    $(VENV)/bin/python -m pytest -c Tests/Integration/pytest.ini Tests/Integration $(if $(FILTER),-k '$(FILTER)') \
 	    </dev/null 2>&1 | tee $(LOGS)/integration.log
+
+attacks: $(VENV)/installed ## what attackers and faults do, in a short form (FILTER=name to run some); needs `make build`
+	@mkdir -p $(LOGS)
+	CAUSEWAY="$${CAUSEWAY:-$(CURDIR)/.build/debug/causeway}" timeout --kill-after=30 1200 \
+	    $(VENV)/bin/python -m pytest -c Tests/Attacks/pytest.ini Tests/Attacks $(if $(FILTER),-k '$(FILTER)') \
+	    </dev/null 2>&1 | tee $(LOGS)/attacks.log
 
 bench: ## throughput against mosquitto on this machine, as ratios
 	@$(call install,$(TEST_PACKAGES))

@@ -161,6 +161,11 @@ let package = Package(
         .testTarget(name: "ConsoleTests", dependencies: ["Console", logging], swiftSettings: strict),
         .testTarget(name: "ConfigurationTests", dependencies: ["CausewayConfiguration"], swiftSettings: strict),
         .testTarget(name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority"], swiftSettings: strict),
+        .testTarget(
+            name: "CausewayTests",
+            dependencies: ["causeway", "Broker", "SiteServer", logging],
+            swiftSettings: strict
+        ),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

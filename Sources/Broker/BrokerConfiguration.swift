@@ -38,6 +38,10 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var payloadBytesMax: Int = 268_435_455
     /// Topic aliases that a client may set (`topic_alias_maximum`).
     public var topicAliasMaximum: UInt16 = 10
+    /// Another server for the clients of a node that drains or stops (`server_reference`); nil for none.
+    public var serverReference: String?
+    /// What clients are told that ask for response information (`response_information`); nil for nothing.
+    public var responseInformation: String?
     /// Topic aliases that the broker sets towards a client that takes some (`max_topic_alias_broker`).
     public var topicAliasMaximumOutbound: UInt16 = 10
     /// Levels of a topic name or filter (`max_topic_levels`), at most 201.
@@ -46,6 +50,11 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var subscriptionsPerSessionMax: Int = 1_000
     /// Retained messages of the whole broker (`max_retained_messages`).
     public var retainedMessagesMax: Int = 1_000_000
+    /// Retained messages that are handed out in one turn; a subscription to more is served over many turns, as fast as
+    /// its client reads.
+    public var retainedMessagesPerTurn: Int = 1_000
+    /// Retained topics that are looked at in one turn for subscriptions that are served over many.
+    public var retainedTopicsPerTurn: Int = 20_000
     /// Sessions, connected or not (`max_sessions`).
     public var sessionsMax: Int = 100_000
     /// The longest session expiry granted, in seconds (`persistent_client_expiration`); 3.x sessions that are not

@@ -8,6 +8,11 @@ extension BrokerCore {
         counters.connectsReceived &+= 1
         connection.isV5 = connect.version == .v5
         let policy = connection.info.policy
+        guard !isLeaving else {
+            let message = "the node sends its clients to another server"
+            refuse(connection, .useAnotherServer, message, statement: "section 4.11", effects: &effects)
+            return
+        }
         var connect = connect
         guard policy.versions.contains(connect.version) else {
             refuse(
@@ -177,7 +182,11 @@ extension BrokerCore {
     ) {
         counters.connectionsRefused &+= 1
         auditRefusal(.clientRefused, connection, message, effects: &effects)
-        effects.list.append(.send(connection.id, .connack(Connack(reason: reason))))
+        var properties: Properties = []
+        if reason.sendsElsewhere, connection.isV5, let reference = configuration.serverReference {
+            properties.values.append(.serverReference(reference))
+        }
+        effects.list.append(.send(connection.id, .connack(Connack(reason: reason, properties: properties))))
         close(connection, CloseReason(reason, statement: statement, message), effects: &effects)
     }
 
@@ -248,6 +257,9 @@ extension BrokerCore {
         auditConnected(connection, session, effects: &effects)
         keepWill(of: connection, session, &effects)
         var properties = answer(connect, connection, expiry)
+        if let information = configuration.responseInformation, connect.properties.asksForResponseInformation {
+            properties.values.append(.responseInformation(information))
+        }
         if let method = connection.authenticationMethod {
             properties.values += authenticationProperties(method, lastWord)
         }
@@ -375,6 +387,7 @@ extension BrokerCore {
         sessionsByNumber[session.number] = nil
         unregister(session)
         if sessionsByIdentity[session.identity] === session { sessionsByIdentity[session.identity] = nil }
+        stopRetained(session)
         session.queue = []
         session.queuedBytes = 0
         session.queuedResidentBytes = 0
@@ -468,6 +481,10 @@ extension Session {
 extension Properties {
     var sessionExpirySeconds: UInt32? {
         first { if case .sessionExpiryInterval(let seconds) = $0 { seconds } else { nil } }
+    }
+
+    var asksForResponseInformation: Bool {
+        values.contains(.requestResponseInformation(1))
     }
 
     var willDelaySeconds: UInt32? {

@@ -448,11 +448,14 @@ extension BrokerCore {
         if message.payload.readableBytes == 0 {
             setRetained(message.topic, nil)
         } else if retained.count < configuration.retainedMessagesMax || retained[message.topic] != nil {
+            keptOrder &+= 1
+            message.keptOrder = keptOrder
             setRetained(message.topic, message)
         } else {
             counters.drop(.queueFull)
         }
     }
+
     /// Sets a topic's retained message, or removes it, and keeps count of the bytes.
     func setRetained(_ topic: TopicName, _ message: Message?) {
         if let old = retained.set(topic, message) { retainedBytes -= old.storedBytes }

@@ -139,60 +139,9 @@ extension BrokerCore {
         }
     }
 
-    /// Whether the client that published a retained message may still do so (`check_retain_source`).
-    private func maySourceStillPublish(_ message: Message, _ known: inout [MessageSource: any ClientRights]) -> Bool {
-        guard configuration.checksRetainSource, let source = message.source else { return true }
-        let rights = known[source] ?? authorizer.rights(of: source.identity, listener: source.listener)
-        known[source] = rights
-        return rights.allowsEverything || rights.mayPublish(message.topic)
-    }
-
-    func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
-        var sources: [MessageSource: any ClientRights] = [:]
-        for item in wanted {
-            var found: [Message] = []
-            retained.forEachMatch(item.filter) { _, message in
-                // [MQTT-3.8.3-3]
-                let isOwn = message.origin == .client && message.publisher == session.identity.clientID
-                if !item.noLocal || !isOwn { found.append(message) }
-            }
-            system.retained.forEachMatch(item.filter) { _, message in found.append(message) }
-            let identifiers = item.identifier == 0 ? [] : [item.identifier]
-            for message in found {
-                guard message.expiresNanoseconds > now.monotonicNanoseconds else {
-                    setRetained(message.topic, nil)
-                    counters.drop(.expired)
-                    continue
-                }
-                guard maySourceStillPublish(message, &sources) else {
-                    counters.drop(.notAuthorized)
-                    continue
-                }
-                let qos = outgoingQoS(message, item.qos)
-                if qos == .atMostOnce {
-                    push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-                } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
-                    enqueueCopy(message, qos, identifiers, to: session, &effects)
-                } else {
-                    enqueue(
-                        message,
-                        reference: nil,
-                        qos: qos,
-                        retain: true,
-                        identifiers,
-                        to: session,
-                        now: now,
-                        effects: &effects
-                    )
-                }
-            }
-        }
-        drain(session, now: now, effects: &effects)
-    }
-
     /// A retained message for a persistent session: its own record may be gone from the journal, so a copy is noted
     /// with the session. It is sent when the disk has it.
-    private func enqueueCopy(
+    func enqueueCopy(
         _ message: Message,
         _ qos: QoS,
         _ identifiers: [UInt32],
@@ -246,6 +195,7 @@ extension BrokerCore {
                 continue
             }
             table.remove(filter, session)
+            stopRetained(session, filter)
             if filter.isShared {
                 handOver(session, onlyOf: filter, withUnacknowledged: false, now: now, effects: &effects)
             }

@@ -32,6 +32,18 @@ public final class BrokerCore {
     var retainedBytes = 0
     /// `$SYS`.
     var system: SystemTree
+    /// How many messages have been retained.
+    var keptOrder: UInt64 = 0
+    /// Subscriptions whose retained messages are handed out over many turns.
+    var retainedScans: Deque<RetainedScan> = []
+    /// Whether there is work left that needs no event: call ``endTurn(now:effects:)`` again soon, after what was sent is
+    /// written and other events had their turn.
+    public var wantsAnotherTurn: Bool { handsOutRetained || accessSweep != nil }
+    var handsOutRetained = false
+    /// What the publishers of retained messages may do, while some are handed out.
+    var sourceRights: [MessageSource: any ClientRights] = [:]
+    /// Whether clients are sent to another server.
+    var isLeaving = false
     var durableReaders: UInt32 = 0
     var handlers: [String: RecoveredHandler] = [:]
     /// By session number.
@@ -193,19 +205,28 @@ public final class BrokerCore {
     /// Ends a batch of events. Call it before the effects are performed.
     public func endTurn(now: BrokerTime, effects: inout Effects) {
         if !overflowed.isEmpty { disconnectOverflowed(now: now, effects: &effects) }
+        if !retainedScans.isEmpty || handsOutRetained { continueRetained(now: now, effects: &effects) }
         if accessSweep != nil { continueAccessSweep(now: now, effects: &effects) }
         closeBookkeeping(&effects)
     }
 
-    /// The site stops: 5.0 clients are told, all are disconnected. Sessions stay.
+    /// The site stops: 5.0 clients are told, and where to go if another server is known; all are disconnected. Sessions
+    /// stay.
     public func shutDown(now: BrokerTime, effects: inout Effects) {
+        let reason: ReasonCode = configuration.serverReference == nil ? .serverShuttingDown : .useAnotherServer
         for case let connection? in connections where connection.state != .closing {
-            close(connection, CloseReason(.serverShuttingDown, "the site shuts down"), effects: &effects)
+            close(connection, CloseReason(reason, "the site shuts down"), effects: &effects)
             // A planned stop is not the client's death: its will is not due [MQTT-3.1.2-10 speaks of failures].
             forgetWill(of: connection, &effects)
             detach(connection, now: now, effects: &effects)
         }
         closeBookkeeping(&effects)
+    }
+
+    /// The node drains: who is connected is sent to the other server, who comes is refused with its name.
+    public func leave(now: BrokerTime, effects: inout Effects) {
+        isLeaving = true
+        shutDown(now: now, effects: &effects)
     }
 
     // MARK: - Connections
@@ -223,6 +244,9 @@ public final class BrokerCore {
             var properties: Properties = []
             // [MQTT-3.14.2-3]: no text if the client takes hardly any bytes.
             let hasRoom = connection.clientPacketBytesMax > 512
+            if reason.reason.sendsElsewhere, let reference = configuration.serverReference {
+                properties.values.append(.serverReference(reference))
+            }
             if configuration.sendsReasonStrings && connection.wantsProblemInformation && hasRoom
                 && !reason.message.isEmpty
             {

@@ -27,6 +27,9 @@ final class Message: @unchecked Sendable {
     /// Who published it, where that is asked again when it is given out: retained messages of clients.
     let source: MessageSource?
 
+    /// When it was retained, counted in retained messages; 0 for one that a restart found.
+    var keptOrder: UInt64 = 0
+
     private var encodings: (v3QoS0: ByteBuffer?, v3: ByteBuffer?, v5QoS0: ByteBuffer?, v5: ByteBuffer?)
 
     init(

@@ -8,8 +8,8 @@ struct Causeway: AsyncParsableCommand {
         abstract:
             "An MQTT broker for business sites: acknowledged means on disk, handlers decide once, nothing is lost on the way to the cloud.",
         subcommands: [
-            DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, PubCommand.self,
-            SubCommand.self, CertsCommand.self, AuditCommand.self, VersionCommand.self,
+            DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, ImportCommand.self,
+            PubCommand.self, SubCommand.self, CertsCommand.self, AuditCommand.self, VersionCommand.self,
         ]
     )
 }

@@ -1,6 +1,7 @@
 """Fixtures of the attacks: those of the integration tests, and the arena in which every attack happens."""
 
 import importlib.util
+import json
 import os
 import pathlib
 import random
@@ -78,18 +79,25 @@ def source(request, seed):
 
 
 @pytest.fixture(scope="session")
-def has_audit(causeway, tmp_path_factory):
-    """Whether the executable keeps an audit log."""
-    file = tmp_path_factory.mktemp("audit") / "site.yaml"
-    file.write_text("site: a\nlisteners: [{bind: 127.0.0.1:1883}]\naudit: {path: audit.jsonl}\n")
-    return run([causeway, "check", "-c", file], cwd=file.parent).returncode == 0
+def defaults(causeway, tmp_path_factory):
+    """What every site under attack has, as far as the executable knows it: an audit log, and room for one attacker.
+
+    All attackers come from a few addresses, faster than the default lets one address connect.
+    """
+    found = {}
+    for option, value in (("audit", {"path": "audit"}), ("limits", {"max_connection_rate_per_address": 100_000})):
+        file = tmp_path_factory.mktemp("probe") / "site.yaml"
+        file.write_text(json.dumps({"site": "a", "listeners": [{"bind": "127.0.0.1:1883"}], option: value}))
+        if run([causeway, "check", "-c", file], cwd=file.parent).returncode == 0:
+            found[option] = value
+    return found
 
 
 @pytest.fixture
-def arena(request, causeway, nodes, tmp_path, has_audit):
+def arena(request, causeway, nodes, tmp_path, defaults):
     options = request.config
     place = Arena(
-        causeway, options.getoption("--broker"), tmp_path, nodes, options.getoption("--campaign"), has_audit
+        causeway, options.getoption("--broker"), tmp_path, nodes, options.getoption("--campaign"), defaults
     )
     yield place
     wrong = place.judge()

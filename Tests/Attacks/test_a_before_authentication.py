@@ -154,7 +154,7 @@ def test_a4_compressed_frames_are_not_inflated(arena):
     """A WebSocket client offers compression and sends a compressed bomb: not agreed to, and refused."""
     port = free_port()
     target = arena.start(
-        needs=["websocket"], listeners=[listener(plain := free_port()), options.websocket(port)],
+        needs=["websockets"], listeners=[listener(plain := free_port()), options.websocket(port)],
         bystander={"transport": {"port": plain}},
     )
     offer = ["Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]
@@ -189,7 +189,7 @@ def test_a5_another_path_than_the_listeners_is_refused(arena):
     """A WebSocket listener answers under its own path alone, and only to those who speak mqtt."""
     port = free_port()
     arena.start(
-        needs=["websocket"], listeners=[listener(plain := free_port()), options.websocket(port)],
+        needs=["websockets"], listeners=[listener(plain := free_port()), options.websocket(port)],
         bystander={"transport": {"port": plain}},
     )
     assert ask(port, "/mqtt").is_accepted
@@ -230,7 +230,7 @@ def test_a6_a_flood_of_headers_at_a_websocket_listener_is_refused(arena):
     """The same where WebSockets are spoken; also one header without end."""
     port = free_port()
     arena.start(
-        needs=["websocket"], listeners=[listener(plain := free_port()), options.websocket(port)],
+        needs=["websockets"], listeners=[listener(plain := free_port()), options.websocket(port)],
         bystander={"transport": {"port": plain}},
     )
     statuses = [flood(port) for _ in range(10)]
@@ -406,6 +406,7 @@ def test_a10_user_properties_are_counted(arena, count):
     reason = after_connect(target.port, packets.publish("a", items=items), seconds=20)
     arena.note("publish", reason)
     assert reason in (0x95, 0x97, 0x82, 0x81)
+    target.expect_audit("protocol.violated")
     reason, _ = closes(target.port, packets.connect("many", items=items), seconds=20)
     arena.note("connect", reason)
     assert reason in (None, 0x95, 0x97, 0x82, 0x81)

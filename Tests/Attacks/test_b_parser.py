@@ -14,7 +14,7 @@ from attack.peer import Closed, Peer, after_connect, closes
 from attack.websocket import WebSocketPeer, frame
 from support.chain import bridge
 from support.clients import Device
-from support.processes import free_port, wait_until
+from support.processes import LOOPBACK, free_port, wait_until
 from support.wire import packet, text
 
 mosquitto_too = pytest.mark.applies_to_mosquitto
@@ -25,6 +25,7 @@ WRONG = {MALFORMED, PROTOCOL_ERROR}
 
 
 def refused(target, data, reasons, version=V5, **options):
+    target.expect_audit("protocol.violated")
     reason = after_connect(target.port, data, version=version, **options)
     assert reason in (reasons if version == V5 else {None}), reason if reason is None else hex(reason)
 
@@ -129,7 +130,7 @@ def test_b2_websocket_frames_may_be_cut_anywhere(arena, source):
     """The same in random WebSocket frames; and a frame that announces more than comes."""
     port = free_port()
     arena.start(
-        needs=["websocket"], listeners=[listener(plain := free_port()), options.websocket(port)],
+        needs=["websockets"], listeners=[listener(plain := free_port()), options.websocket(port)],
         bystander={"transport": {"port": plain}},
     )
     for _ in range(arena.scaled(30, 1_000)):
@@ -240,6 +241,47 @@ def test_b5_a_suback_without_reason_codes_does_not_hurt_the_bridge(arena, answer
                 device.publish("sales/1", str(number))
         wait_until(lambda: cloud.subscriptions >= 1, "the bridge subscribes", 40)
         arena.note("connections", cloud.connections)
+
+
+# B6
+
+REMAPPED = [
+    "remote", "remote/", "remote//", "remot", "r", "/", "//", "remote/" * 20, "remotee/x", "REMOTE/x", "$SYS/x",
+    "remote/$SYS/x", "remote/" + "a" * 60_000, "remote/\u00e9", "elsewhere/x",
+]
+
+
+def test_b6_a_topic_as_short_as_its_prefix_is_remapped_safely(arena):
+    """A bridge takes a prefix from topics and puts another one before: topics shorter, equal, empty after it."""
+    def script(first, body):
+        if first == packets.SUBSCRIBE:
+            forged = [publish(topic, b"forged", version=V311) for topic in REMAPPED]
+            # A topic of no bytes, and one that announces more than the packet holds.
+            forged.append(publish("remote/right", b"right", version=V311))
+            return b"\x90\x03" + body[:2] + b"\x00" + b"".join(forged)
+        return None
+
+    with HostileServer([b"\x20\x02\x00\x00"], script) as cloud:
+        node = options.mosquitto_site(arena, [
+            "connection cloud", f"address {LOOPBACK}:{cloud.port}", "topic # both 0 local/ remote/", "restart_timeout 1",
+            "try_private false", "notifications false",
+        ])
+        with Peer(node.port) as observer:
+            observer.enter("observer")
+            observer.subscribe("#")
+            with Peer(node.port) as peer:
+                peer.enter("peer")
+                for topic in ("local", "local/", "local//", "loca", "l", "/", "local/x"):
+                    peer.publish(topic, b"out")
+            wait_until(lambda: cloud.subscriptions >= 1, "the bridge subscribes", 40)
+            observer.drain(1)
+            forged = {message.topic for message in observer.messages if message.payload == b"forged"}
+            arena.note("taken", sorted(topic[:30] for topic in forged))
+            assert all(topic.startswith("local/") for topic in forged), forged
+            sent = {body[2:2 + int.from_bytes(body[:2], "big")] for kind, body in cloud.received if kind & 0xF0 == 0x30}
+            arena.note("sent", sorted(topic.decode() for topic in sent))
+            assert all(topic.startswith(b"remote/") for topic in sent), sent
+        assert node.is_running
 
 
 # B7

@@ -61,6 +61,7 @@ def test_c1_more_in_flight_than_was_agreed_ends_the_connection(arena):
         except Closed:
             pass
         assert peer.verdict() == 0x93
+    target.expect_audit("protocol.violated")
 
 
 # C2
@@ -291,6 +292,7 @@ def test_c7_an_alias_beyond_the_maximum_ends_the_connection(target, alias):
         number = maximum + 1 if alias == "one too many" else alias
         peer.send(publish("a", b"x", items=[topic_alias(number)]))
         assert peer.verdict() in (0x94, 0x82)
+    target.expect_audit("protocol.violated")
 
 
 @mosquitto_too
@@ -387,7 +389,8 @@ def test_c9_poison_for_handlers_does_not_stop_the_loop(arena, source):
         {"name": "glucose", "plugin": "medication.insulin", "topics": ["ward/+/bed/{bed}/+"], "key": "{bed}"},
         {"name": "welcome", "plugin": "retail.coupon", "topics": ["customer/{customer}/+"], "key": "{customer}"},
     ]
-    target = arena.start(handlers=handlers, growth=32 * MEBIBYTE)
+    key = arena.path("site-key", "a secret of the site that is long enough")
+    target = arena.start(site_key={"file": str(key)}, handlers=handlers, growth=32 * MEBIBYTE)
     kinds = ["cgm", "dose", "meal", "patient", "purchase", "beacon", "profile", "command", "x"]
     with Peer(target.port) as peer:
         peer.enter("poisoner")

@@ -115,7 +115,8 @@ struct RelayTopicTests {
         #expect(refused(good) { $0.remotePassword = "p" })
         #expect(refused(good) { $0.localClientID = $0.remoteClientID })
         #expect(refused(good) { $0.window = 0 })
-        #expect(refused(good) { $0.name = "../x" })
+        #expect(refused(good) { $0.name = "" })
+        #expect(!refused(good) { $0.name = "../a b" })
         #expect(
             refused(good) {
                 $0.publishesState = true

@@ -269,6 +269,9 @@ struct RelayWireTests {
             core.packets.send(.pubcomp(Acknowledgement(packetID: 2_002, reason: .packetIdentifierNotFound)))
             #expect(try remote.next() == .pubcomp(.id(2_002)))
             remote.send(.pubcomp(.id(2_003)))
+            // A broker's PINGREQ, which Mosquitto's bridges answer.
+            remote.server.send([0xC0, 0])
+            #expect(remote.server.readPacket() == [0xD0, 0])
             // Nobody asked for it: it is acknowledged, so that it does not come again, and goes nowhere.
             remote.send(.publish(.text("bridge/unknown", "bridge-message", qos: .atLeastOnce, id: 180)))
             #expect(try remote.next() == .puback(.id(180)))

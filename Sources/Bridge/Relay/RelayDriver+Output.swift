@@ -109,6 +109,7 @@ extension RelayDriver {
     /// The relay in numbers.
     func health(now: UInt64) -> RelayHealth {
         var health = machine.health
+        health.isAttached = machine.local == .up
         health.addressIndex = attempts.addressIndex
         health.inflight = machine.outgoingByRemoteID.count
         health.waiting = machine.unsent.count + machine.held.count
@@ -184,13 +185,29 @@ final class RelaySide {
             case .bytes: break
             }
             do throws(MQTTError) {
-                while let packet = try decoder.next(&input) { perPacket(packet) }
+                while true {
+                    if takePing() {
+                        perPacket(.pingreq)
+                    } else if let packet = try decoder.next(&input) {
+                        perPacket(packet)
+                    } else {
+                        break
+                    }
+                }
             } catch {
                 return .undecodable(input, error)
             }
             if input.readableBytes == 0 { input.clear() } else { input.discardReadBytes() }
         }
         return .goesOn
+    }
+
+    /// Takes a PINGREQ off the front. A server sends none [2.1.2], but Mosquitto's bridges answer one, and there are
+    /// brokers that probe them so; to the decoder it is an error.
+    private func takePing() -> Bool {
+        guard input.getInteger(at: input.readerIndex, as: UInt16.self) == 0xC000 else { return false }
+        input.moveReaderIndex(forwardBy: 2)
+        return true
     }
 
     private func readOnce() throws(MosquittoError) -> ByteStream.Read {

@@ -2,6 +2,8 @@
 public struct RelayHealth: Sendable, Hashable {
     /// In one word.
     public var state = BridgeState.disabled
+    /// Whether it has its session with the site's broker.
+    public var isAttached = false
     /// Which of the addresses is in use or was tried last, from 0.
     public var addressIndex = 0
     /// Messages of QoS 1 and 2 sent to the other broker and not acknowledged.

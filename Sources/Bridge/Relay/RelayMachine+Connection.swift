@@ -70,18 +70,19 @@ extension RelayMachine {
         case .suback(let suback): remoteSubscribed(suback, &actions)
         case .unsuback: break
         case .pingresp: clock.pongReceived()
+        case .pingreq: actions.append(.remote(.pingresp))
         case .disconnect(let disconnect):
             let message = "the other broker said DISCONNECT with \(disconnect.reason.name)"
             actions.append(.closeRemote(RelayLoss("server_disconnect", message)))
         case .connack: actions.append(.closeRemote(.protocolViolation("a second CONNACK came")))
         case .auth: actions.append(.closeRemote(.protocolViolation("an AUTH came that nobody asked for")))
-        case .connect, .subscribe, .unsubscribe, .pingreq:
+        case .connect, .subscribe, .unsubscribe:
             actions.append(.closeRemote(.protocolViolation("a packet came that only a client sends")))
         }
     }
 
-    /// What the other broker sent is no MQTT. One case is known: an older broker answers a CONNECT of 5.0 with a CONNACK
-    /// of 3.1.1, whose return code 1 says so.
+    /// What the other broker sent is no MQTT. One case is known: an older broker answers a CONNECT of 5.0 with a
+    /// CONNACK of 3.1.1, whose return code 1 says so.
     mutating func remoteUndecodable(_ bytes: ByteBuffer, error: MQTTError, _ actions: inout [RelayAction]) {
         let head = Array(bytes.readableBytesView.prefix(4))
         if remote == .awaitingConnack, version == .v5, head.count == 4, head[0] == 0x20, head[1] == 2, head[3] == 1 {

@@ -155,7 +155,8 @@ extension RelayMachine {
         Acknowledgement(packetID: answer.packetID, reason: answer.reason.isError ? answer.reason : .success)
     }
 
-    /// PUBREL of the other broker. It is the core that knows which exchanges there are, also those from before a restart.
+    /// PUBREL of the other broker. It is the core that knows which exchanges there are, those from before a restart
+    /// included.
     mutating func remoteReleased(_ id: UInt16, _ actions: inout [RelayAction]) {
         switch incoming[id]?.phase {
         case .pending?, .published?, .released?: break

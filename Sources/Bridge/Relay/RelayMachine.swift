@@ -15,15 +15,15 @@ enum RelayAction: Sendable, Hashable {
     case report(BridgeReport)
 }
 
-/// The relay's protocol, without sockets and clocks: packets of either side and the time go in, ``RelayAction``s come
-/// out. It stands as a client on both sides, and an exchange of QoS 1 or 2 on one side ends only when the other side has
+/// The relay's protocol, without sockets and clocks: packets of either side and the time go in, actions come out.
+/// It stands as a client on both sides, and an exchange of QoS 1 or 2 on one side ends only when the other side has
 /// ended it. So at every moment one of the two brokers is responsible for a message, with its own disk, and the relay
 /// for none.
 ///
 /// - Out: PUBLISH of the core → PUBLISH there; PUBACK there → PUBACK to the core. With QoS 2 also PUBREC there → PUBREC
 ///   to the core, PUBREL of the core → PUBREL there, PUBCOMP there → PUBCOMP to the core.
-/// - In: the same the other way round. The packet identifier of the other broker is used towards the core too, so a QoS 2
-///   message that comes again, even after a restart, is known to the core's session.
+/// - In: the same the other way round. The packet identifier of the other broker is used towards the core too, so a
+///   QoS 2 message that comes again, even after a restart, is known to the core's session.
 struct RelayMachine: Sendable {
     /// The connection to the core.
     enum LocalPhase: Sendable, Hashable {

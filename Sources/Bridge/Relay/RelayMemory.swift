@@ -53,7 +53,16 @@ struct RelayMemoryFile: Sendable {
 
     init(_ settings: RelaySettings) {
         directory = settings.stateDirectory
-        file = settings.stateDirectory.map { StateFile(path: "\($0)/\(settings.name).relay") }
+        file = settings.stateDirectory.map { StateFile(path: "\($0)/\(Self.fileName(settings.name))") }
+    }
+
+    /// A name that stands for just this relay, whatever bytes its own name has.
+    private static func fileName(_ name: String) -> String {
+        let plain: Set<UInt8> = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_".utf8)
+        let text = name.utf8.map { byte in
+            plain.contains(byte) ? String(UnicodeScalar(byte)) : "%" + String(Int(byte) + 256, radix: 16).suffix(2)
+        }
+        return text.joined() + ".relay"
     }
 
     /// What an earlier run kept. A damaged file is as none: QoS 2 messages that were under way may come twice then.

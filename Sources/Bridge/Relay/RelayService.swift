@@ -2,9 +2,10 @@ internal import Glibc
 internal import MosquittoClient
 internal import Synchronization
 
-/// Gives a relay its connection to the site's own broker: a connected stream socket, the relay's to close, on whose other
-/// end the broker serves an MQTT 5.0 client whom its owner trusts. That client may publish and subscribe to everything,
-/// its state below `$SYS` included. Called on the relay's thread, again after each failure; it may block for a moment.
+/// Gives a relay its connection to the site's own broker: a connected stream socket, the relay's to close, on whose
+/// other end the broker serves an MQTT 5.0 client whom its owner trusts. That client may publish and subscribe to
+/// everything, its state below `$SYS` included. Called on the relay's thread, again after each failure; it may block
+/// for a moment.
 public typealias RelayLocalPort = @Sendable (RelaySettings) throws -> CInt
 
 /// One bridge as Mosquitto's `connection` blocks describe it. It stands between two brokers as a client of both, with a
@@ -23,6 +24,7 @@ public final class Relay: Sendable {
     private let log: @Sendable (BridgeReport) -> Void
     private let inbox: RelayInbox
     private let ended = WaitableFlag()
+    private let attached = WaitableFlag()
 
     /// Checks the settings.
     /// - Parameters:
@@ -69,6 +71,13 @@ public final class Relay: Sendable {
         }
     }
 
+    /// Waits until the relay has its session with the site's broker and its subscriptions there, so that nothing that is
+    /// published from now on passes it by.
+    /// - Returns: whether it has, before the time was up.
+    public func waitUntilAttached(milliseconds: UInt64) -> Bool {
+        attached.wait(until: MonotonicClock.nanoseconds() &+ milliseconds &* 1_000_000, keepRaised: true)
+    }
+
     /// Leaves the other broker until ``resume()``. What is published here meanwhile is kept in the session here.
     public func pause() { inbox.post(.pause) }
 
@@ -104,7 +113,10 @@ public final class Relay: Sendable {
                 let data = ["bridge": settings.name, "error": "\(error)"]
                 return log(BridgeReport(.error, "A bridge cannot run.", data))
             }
-            let outcome = driver.run { health in shared.withLock { $0.health = health } }
+            let outcome = driver.run { health in
+                shared.withLock { $0.health = health }
+                if health.isAttached { attached.raise() }
+            }
             switch outcome {
             case .stopped: return
             case .replaced(let next): settings = next
@@ -139,9 +151,9 @@ public final class RelayService: Sendable {
         for relay in relays { try relay.start() }
     }
 
-    /// Makes the running relays those of `settings`: new ones are started, others removed with their sessions, changed
-    /// ones go on with what changed, each by its own ``RelaySettings/reloadsImmediately``. All or nothing: if one of the
-    /// settings is not possible, nothing changes.
+    /// Makes the running relays those of `settings`: new ones are started, others removed with their sessions, and
+    /// changed ones go on with what changed, each by its own ``RelaySettings/reloadsImmediately``. All or nothing: if
+    /// one of the settings is not possible, nothing changes.
     public func apply(_ settings: [RelaySettings]) throws(BridgeError) {
         let names = Set(settings.map(\.name))
         guard names.count == settings.count else {
@@ -165,6 +177,11 @@ public final class RelayService: Sendable {
             shared.withLock { $0.relays[setting.name] = relay }
             if isRunning { try relay.start() }
         }
+    }
+
+    /// Waits for every relay as ``Relay/waitUntilAttached(milliseconds:)`` does.
+    public func waitUntilAttached(milliseconds: UInt64) -> Bool {
+        shared.withLock { $0.relays }.values.allSatisfy { $0.waitUntilAttached(milliseconds: milliseconds) }
     }
 
     /// Ends all relays, at the same time.

@@ -149,7 +149,7 @@ extension MosquittoReader {
                     hint: "host:port; an IPv6 address needs its port"
                 )
             }
-            addresses.append(.init(host: String(word[..<colon]), port: port))
+            addresses.append(.init(host: Self.withoutBrackets(word[..<colon]), port: port))
         }
         guard !addresses.isEmpty else { throw MosquittoMistake("Empty address value in configuration.") }
         let isSecond = context.connection.map { !configuration.bridges[$0].addresses.isEmpty } ?? false
@@ -157,6 +157,10 @@ extension MosquittoReader {
             throw MosquittoMistake("Invalid bridge configuration, 'address' only allowed once.")
         }
         try withConnection(line) { $0.addresses = addresses }
+    }
+
+    private static func withoutBrackets(_ host: Substring) -> String {
+        host.hasPrefix("[") && host.hasSuffix("]") ? String(host.dropFirst().dropLast()) : String(host)
     }
 
     /// `topic pattern [[[out|in|both] qos] local-prefix remote-prefix]`.

@@ -5,13 +5,21 @@ extension SiteConfiguration {
         public var site: String
         /// The host's name: part of the client identifiers of bridges.
         public var hostName: String
+        /// The folder that relative paths count from; nil leaves them as they are, to count from where the process runs.
+        public var baseFolder: String?
         /// `--port`: as with Mosquitto it counts only where the file makes no listener.
         public var ports: [Int]
 
         /// Makes options.
-        public init(site: String = "mosquitto", hostName: String, ports: [Int] = []) {
+        public init(
+            site: String = "mosquitto",
+            hostName: String,
+            baseFolder: String? = nil,
+            ports: [Int] = []
+        ) {
             self.site = site
             self.hostName = hostName
+            self.baseFolder = baseFolder
             self.ports = ports
         }
     }
@@ -62,7 +70,7 @@ struct MosquittoTranslation {
             journal: journal(),
             limits: limits(),
             sysInterval: .seconds(settings.sysIntervalSeconds),
-            pidFile: settings.pidFile?.value,
+            pidFile: settings.pidFile.map { path($0.value) },
             handlers: [],
             siteKeyFile: nil,
             bridges: [],
@@ -95,19 +103,20 @@ struct MosquittoTranslation {
     }
 
     private mutating func listener(_ from: MosquittoListener) -> ListenerConfiguration? {
-        guard from.wireProtocol != .httpAPI else { return nil }
+        // What asks for more than can be had is left out: without it, it would let in whom it keeps out.
+        guard from.wireProtocol != .httpAPI, from.sharedKeyHint == nil, hasAuthorities(from) else { return nil }
         let own = from.security
         let shared = settings.perListenerSettings ? MosquittoSecurity() : settings.security
         let bind = NetworkAddress(host: from.socketPath == nil ? from.host ?? "" : "", port: from.port)
         var listener = ListenerConfiguration(
-            name: from.socketPath ?? bind.description,
+            name: from.socketPath.map { path($0) } ?? bind.description,
             bind: bind,
             isInsecureAllowed: from.certificateFile == nil && from.socketPath == nil && !bind.isLoopback,
-            allowAnonymous: own.allowAnonymous ?? shared.allowAnonymous ?? false,
+            allowAnonymous: (own.allowAnonymous ?? shared.allowAnonymous ?? false) && !hasUnknownPlugin(own, shared),
             maxConnections: from.maxConnections ?? Self.connectionsMax,
             position: position(from.place)
         )
-        listener.unixSocket = from.socketPath.map { .init(path: $0, mode: 0o660) }
+        listener.unixSocket = from.socketPath.map { .init(path: path($0), mode: 0o660) }
         listener.interface = from.bindInterface
         listener.family = from.socketDomain.map { $0 == .ipv4 ? .ipv4 : .ipv6 } ?? .any
         listener.wireProtocol = from.wireProtocol == .websockets ? .websockets : .mqtt
@@ -136,6 +145,23 @@ struct MosquittoTranslation {
         return listener
     }
 
+    private mutating func hasAuthorities(_ listener: MosquittoListener) -> Bool {
+        guard let folder = listener.authorityFolder, listener.authorityFile == nil else { return true }
+        let isNeeded = listener.requireCertificate && listener.certificateFile != nil
+        note(
+            isNeeded ? .impossible : .moot,
+            "capath",
+            "authorities are read from one file: write them into a cafile",
+            folder.place
+        )
+        return !isNeeded
+    }
+
+    /// Whether a plugin that is not known here would have a say in who enters.
+    private func hasUnknownPlugin(_ parts: MosquittoSecurity...) -> Bool {
+        parts.contains { $0.plugins.contains { settings.plugins[$0].kind == nil } }
+    }
+
     private func proxyProtocol(_ from: MosquittoListener) -> ListenerConfiguration.ProxyProtocol? {
         guard from.proxyProtocol > 0 else { return nil }
         var proxy = ListenerConfiguration.ProxyProtocol()
@@ -151,9 +177,9 @@ struct MosquittoTranslation {
     private mutating func tls(_ from: MosquittoListener) -> ListenerTLS? {
         guard let certificate = from.certificateFile, let key = from.keyFile else { return nil }
         var tls = ListenerTLS(
-            certificateFile: certificate.value,
-            keyFile: key.value,
-            authorityFile: from.authorityFile?.value,
+            certificateFile: path(certificate.value),
+            keyFile: path(key.value),
+            authorityFile: from.authorityFile.map { path($0.value) },
             requireCertificate: from.requireCertificate,
             useIdentityAsUsername: from.useIdentityAsUsername,
             minimumVersion: .tls12
@@ -162,7 +188,7 @@ struct MosquittoTranslation {
         refer(key, .readable, "keyfile")
         if let authority = from.authorityFile { refer(authority, .certificates, "cafile") }
         if let revocation = from.revocationFile { refer(revocation, .readable, "crlfile") }
-        tls.revocationFile = from.revocationFile?.value
+        tls.revocationFile = from.revocationFile.map { path($0.value) }
         tls.useSubjectAsUsername = from.useSubjectAsUsername
         tls.ciphers = from.ciphers?.value
         if let version = from.tlsVersion {
@@ -175,10 +201,6 @@ struct MosquittoTranslation {
         }
         if let ciphers = from.ciphersTLS13 {
             note(.moot, "ciphers_tls1.3", "the suites of TLS 1.3 are all strong and are not chosen from", ciphers.place)
-        }
-        if let folder = from.authorityFolder, from.authorityFile == nil {
-            let effect: MosquittoNote.Effect = from.requireCertificate ? .impossible : .moot
-            note(effect, "capath", "authorities are read from one file: write them into a cafile", folder.place)
         }
         if from.useIdentityAsUsername || from.useSubjectAsUsername, !from.requireCertificate {
             // Nobody without a certificate gets in either way; it shows at the handshake already.
@@ -194,13 +216,14 @@ struct MosquittoTranslation {
     }
 
     private mutating func users(of security: MosquittoSecurity) -> UsersConfiguration? {
+        guard !hasUnknownPlugin(security) else { return nil }
         var file = security.passwordFile
         for plugin in security.plugins.map({ settings.plugins[$0] }) where plugin.kind == .passwordFile {
             file = file ?? plugin.options["password_file"]
         }
         guard let file else { return nil }
         refer(file, .readable, "password_file")
-        return UsersConfiguration(passwordFile: file.value)
+        return UsersConfiguration(passwordFile: path(file.value))
     }
 
     private mutating func access(of security: MosquittoSecurity) -> AccessConfiguration? {
@@ -220,13 +243,13 @@ struct MosquittoTranslation {
                     continue
                 }
                 refer(file, .database, "plugin_opt_config_file")
-                access.dynamicSecurityFile = file.value
+                access.dynamicSecurityFile = path(file.value)
             case .passwordFile, .persistSQLite, nil: break
             }
         }
         if let acl {
             refer(acl, .readable, "acl_file")
-            access.aclFile = acl.value
+            access.aclFile = path(acl.value)
         }
         return access == AccessConfiguration() ? nil : access
     }
@@ -239,9 +262,8 @@ struct MosquittoTranslation {
         let location = settings.persistenceLocation?.value ?? ""
         let folder = location.isEmpty || location.hasSuffix("/") ? location : location + "/"
         // Beside Mosquitto's own file, so that two brokers that differ in it alone differ here too.
-        journal.path =
-            settings.persistenceFile == "mosquitto.db"
-            ? folder + "causeway" : folder + settings.persistenceFile + ".causeway"
+        let isUsual = settings.persistenceFile == "mosquitto.db"
+        journal.path = path(folder + (isUsual ? "causeway" : settings.persistenceFile + ".causeway"))
         return journal
     }
 
@@ -290,13 +312,14 @@ struct MosquittoTranslation {
             log.level = kinds.contains(.error) ? .error : .none
         }
         if settings.log.destinations.isEmpty { log.level = .none }
-        for case .file(let path) in settings.log.destinations { log.file = path }
+        for case .file(let path) in settings.log.destinations { log.file = self.path(path) }
         log.connectionMessages = settings.log.connectionMessages
         return log
     }
 
     private mutating func relays() -> [MosquittoBridge] {
-        settings.bridges.map { bridge in
+        settings.bridges.compactMap { bridge in
+            guard canBeHad(bridge) else { return nil }
             var relay = bridge
             relay.remoteClientID = bridge.effectiveRemoteClientID(hostName: options.hostName)
             relay.localClientID = bridge.effectiveLocalClientID(hostName: options.hostName)
@@ -308,6 +331,10 @@ struct MosquittoTranslation {
             for case (let file?, let purpose, let setting) in files {
                 refer(.init(file, place: bridge.place), purpose, setting)
             }
+            relay.tls.authorityFile = bridge.tls.authorityFile.map { path($0) }
+            relay.tls.authorityFolder = bridge.tls.authorityFolder.map { path($0) }
+            relay.tls.certificateFile = bridge.tls.certificateFile.map { path($0) }
+            relay.tls.keyFile = bridge.tls.keyFile.map { path($0) }
             return relay
         }
     }
@@ -318,8 +345,22 @@ struct MosquittoTranslation {
         _ setting: String
     ) {
         references.append(
-            FileReference(purpose: purpose, path: file.value, setting: setting, position: position(file.place))
+            FileReference(purpose: purpose, path: path(file.value), setting: setting, position: position(file.place))
         )
+    }
+
+    private mutating func canBeHad(_ bridge: MosquittoBridge) -> Bool {
+        if bridge.tls.sharedKey != nil {
+            note(.impossible, "bridge_psk", "TLS with shared keys is not spoken here", bridge.place)
+            return false
+        }
+        return true
+    }
+
+    /// A path of the file, seen from where it counts.
+    private func path(_ text: String) -> String {
+        guard let folder = options.baseFolder, !text.hasPrefix("/") else { return text }
+        return folder + (folder.hasSuffix("/") ? "" : "/") + (text.hasPrefix("./") ? String(text.dropFirst(2)) : text)
     }
 
     private func position(_ place: MosquittoPlace) -> SourcePosition { SourcePosition(line: place.line, column: 1) }

@@ -127,8 +127,9 @@ extension Fields {
     private func relayTLS() -> MosquittoBridge.TLS {
         var tls = MosquittoBridge.TLS()
         tls.authorityFile = field("cafile").path(.certificates)
-        let system = field("use_os_certs")
-        tls.usesSystemAuthorities = system.bool(default: tls.authorityFile == nil)
+        tls.authorityFolder = field("capath").path(.folder)
+        let isSystem = tls.authorityFile == nil && tls.authorityFolder == nil
+        tls.usesSystemAuthorities = field("use_os_certs").bool(default: isSystem)
         let certificate = field("certfile")
         let key = field("keyfile")
         tls.certificateFile = certificate.path(.certificates)

@@ -44,15 +44,15 @@ extension LevelTree {
         }
     }
 
-    /// Calls `body` with each held node whose path, a topic name, is matched by the filter.
+    /// Calls `body` with each held node whose path, a topic name, is matched by the filter, until it gives false.
     ///
     /// A walk in depth that needs no stack: a `+` goes on with the next sibling, and parents are known.
     @usableFromInline
-    func forEachName(matching filter: TopicFilter, _ body: (Int32) -> Void) {
-        filter.withFilterBytes { forEachName(matching: $0, body) }
+    func forEachName(matching filter: TopicFilter, while body: (Int32) -> Bool) {
+        filter.withFilterBytes { forEachName(matching: $0, while: body) }
     }
 
-    private func forEachName(matching filter: UnsafeRawBufferPointer, _ body: (Int32) -> Void) {
+    private func forEachName(matching filter: UnsafeRawBufferPointer, while body: (Int32) -> Bool) {
         var levels: [Range<Int>] = []
         var splitter = LevelSplitter(filter)
         while let level = splitter.next() { levels.append(level) }
@@ -61,11 +61,11 @@ extension LevelTree {
         while true {
             var next = Self.none
             if level == levels.count {
-                if nodes[Int(node)].isHeld { body(node) }
+                if nodes[Int(node)].isHeld { guard body(node) else { return } }
             } else {
                 let text = UnsafeRawBufferPointer(rebasing: filter[levels[level]])
                 switch Wildcard(text) {
-                case .multi: forEachHeld(under: node, body)
+                case .multi: guard forEachHeld(under: node, while: body) else { return }
                 case .plus: next = visible(nodes[Int(node)].firstChild)
                 case nil: next = child(of: node, text, hash: levelHash(text))
                 }
@@ -85,18 +85,19 @@ extension LevelTree {
     }
 
     /// The node and all below it, as `#` matches them: without what begins with `$` if it is the first level.
-    private func forEachHeld(under top: Int32, _ body: (Int32) -> Void) {
-        if nodes[Int(top)].isHeld { body(top) }
+    /// False if `body` has given false.
+    private func forEachHeld(under top: Int32, while body: (Int32) -> Bool) -> Bool {
+        if nodes[Int(top)].isHeld { guard body(top) else { return false } }
         var node = visible(nodes[Int(top)].firstChild)
-        guard node != Self.none else { return }
+        guard node != Self.none else { return true }
         while true {
-            if nodes[Int(node)].isHeld { body(node) }
+            if nodes[Int(node)].isHeld { guard body(node) else { return false } }
             var next = nodes[Int(node)].firstChild
             while next == Self.none {
                 next = visible(nodes[Int(node)].nextSibling)
                 guard next == Self.none else { break }
                 node = nodes[Int(node)].parent
-                guard node != top else { return }
+                guard node != top else { return true }
             }
             node = next
         }

@@ -52,9 +52,34 @@ public struct RetainedIndex<Value: Sendable>: Sendable {
     /// Calls `body` with each topic that the filter, without its share prefix, matches, in no particular order.
     @inlinable
     public func forEachMatch(_ filter: TopicFilter, _ body: (TopicName, Value) -> Void) {
-        tree.forEachName(matching: filter) { node in
-            if let entry = entries[Int(node)] { body(entry.topic, entry.value) }
+        forEachMatch(filter) { topic, value -> Bool in
+            body(topic, value)
+            return true
         }
+    }
+
+    /// The same until `body` gives false.
+    @inlinable
+    public func forEachMatch(_ filter: TopicFilter, while body: (TopicName, Value) -> Bool) {
+        tree.forEachName(matching: filter) { node in
+            guard let entry = entries[Int(node)] else { return true }
+            return body(entry.topic, entry.value)
+        }
+    }
+
+    /// Calls `body` with topics from a position on, for a long look in slices. What is set between two slices may be
+    /// seen or not.
+    ///
+    /// - Parameters:
+    ///   - position: 0 at first, then what the slice before gave.
+    ///   - places: How many places of the index to look at; places may be empty.
+    /// - Returns: Where the next slice begins; nil at the end.
+    @inlinable
+    public func forEach(from position: Int, places: Int, _ body: (TopicName, Value) -> Void) -> Int? {
+        let end = min(position + places, entries.count)
+        guard position < end else { return nil }
+        for case let entry? in entries[position..<end] { body(entry.topic, entry.value) }
+        return end < entries.count ? end : nil
     }
 
     /// Calls `body` with each topic, in no particular order.

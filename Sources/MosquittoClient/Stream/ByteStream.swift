@@ -1,10 +1,11 @@
 internal import COpenSSL
 internal import Glibc
 
-/// A connected stream socket that never blocks, with TLS where a context is given: for a bridge that speaks MQTT itself.
+/// A connected stream socket that never blocks, with TLS where a context is given: for a bridge that speaks MQTT
+/// itself.
 ///
-/// It belongs to one thread, which polls ``descriptor`` for what ``wantsRead`` and ``wantsWrite`` say. That thread takes
-/// no SIGPIPE (see ``OwnThread``).
+/// It belongs to one thread, which polls ``descriptor`` for what ``wantsRead`` and ``wantsWrite`` say. That thread
+/// takes no SIGPIPE (see ``OwnThread``).
 package final class ByteStream {
     /// What a read came to.
     package enum Read: Sendable, Hashable {

@@ -128,6 +128,12 @@ public final class MosquittoTLSContext: Sendable {
         else {
             throw MosquittoError(.invalidArgument, "these TLS versions are not possible")
         }
+        if let ciphers = options.ciphers, SSL_CTX_set_cipher_list(context, ciphers) != 1 {
+            throw MosquittoError(.invalidArgument, "none of these ciphers is known: \(OpenSSLErrors.drain())")
+        }
+        if let suites = options.ciphersTLS13, SSL_CTX_set_ciphersuites(context, suites) != 1 {
+            throw MosquittoError(.invalidArgument, "none of these TLS 1.3 ciphers is known: \(OpenSSLErrors.drain())")
+        }
         SSL_CTX_set_options(context, cw_ssl_safe_options())
         cw_ssl_ctx_never_prompt(context)
         cw_ssl_ctx_enable_client_cache(context)

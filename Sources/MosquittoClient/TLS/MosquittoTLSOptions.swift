@@ -23,6 +23,10 @@ public struct MosquittoTLSOptions: Sendable, Hashable {
     public var minimumVersion = Version.tls12
     /// The newest protocol offered.
     public var maximumVersion = Version.tls13
+    /// Suites up to TLS 1.2, as OpenSSL writes them; nil: forward secret and authenticated ones only.
+    public var ciphers: String?
+    /// Suites of TLS 1.3, as OpenSSL writes them; nil: OpenSSL's.
+    public var ciphersTLS13: String?
     /// True gives up checking that the certificate is for the host; its signature is still checked. For tests only.
     public var insecure = false
 

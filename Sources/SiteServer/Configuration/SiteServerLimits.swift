@@ -20,8 +20,8 @@ public struct SiteServerLimits: Sendable, Hashable {
     /// Bytes of all connections that are not past CONNECT, together: undecoded ones, and what came for a TLS handshake,
     /// a PROXY header or an HTTP request. A connection that exceeds them is closed.
     public var preConnectBytesMax = 64 << 20
-    /// PUBLISH packets taken from one client in a second (`max_publish_rate`), over some time; 0 for any number. Beyond,
-    /// nothing is read from it for a while: nothing is lost.
+    /// PUBLISH packets taken from one client in a second (`max_publish_rate`), over some time; 0 for any number.
+    /// Beyond, nothing is read from it for a while: nothing is lost.
     public var publishRateMax = 0
     /// Bytes of PUBLISH packets taken from one client in a second (`max_publish_bytes_per_second`), over some time; 0
     /// for any number. Beyond, nothing is read from it for a while.

@@ -108,7 +108,8 @@ extension ClientConnection {
         driver.logPeer(.warning, "A connection was refused before MQTT", metadata, now: BrokerTime.now())
     }
 
-    /// Lets what was written before go out, throws away what comes, and closes in time: for an HTTP answer that says no.
+    /// Lets what was written before go out, throws away what comes, and closes in time: for an HTTP answer that says
+    /// no.
     func finishPrelude() {
         guard phase == .opening else { return }
         phase = .closing
@@ -168,7 +169,8 @@ extension ClientConnection {
     }
 }
 
-/// Counts what comes on a TLS connection until the client is let in: the TLS library holds it where nobody else sees it.
+/// Counts what comes on a TLS connection until the client is let in: the TLS library holds it where nobody else sees
+/// it.
 final class HandshakeMeter: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 

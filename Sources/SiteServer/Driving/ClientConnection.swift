@@ -105,7 +105,7 @@ final class ClientConnection: ChannelInboundHandler {
         self.attachment = attachment
         var limits = driver.limits.decoder
         if let bytes = listener.policy.packetBytesMax {
-            limits.maxPacketBytes = bytes
+            limits.maxPacketBytes = min(limits.maxPacketBytes, bytes)
             limits.maxConnectBytes = min(limits.maxConnectBytes, bytes)
         }
         self.decoder = PacketDecoder(limits: limits)

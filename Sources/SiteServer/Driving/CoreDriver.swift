@@ -56,6 +56,7 @@ final class CoreDriver {
     private var effects: Effects? = Effects()
     private var touched: ContiguousArray<ClientConnection> = []
     private var isFlushScheduled = false
+    private var isTurnScheduled = false
     private var writabilityChanges: ContiguousArray<(id: ConnectionID, isWritable: Bool)> = []
     private var flushTask: @Sendable () -> Void = {}
     private var tickTask: RepeatedTask?
@@ -156,7 +157,21 @@ final class CoreDriver {
             writabilityChanges.removeAll(keepingCapacity: true)
         }
         if !touched.isEmpty { scheduleFlush() }
+        if core.wantsAnotherTurn { scheduleTurn() }
     }
+
+    /// A little later, so that sockets are read and written in between.
+    private func scheduleTurn() {
+        guard !isTurnScheduled else { return }
+        isTurnScheduled = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: Self.restBetweenSlices) {
+            bound.value.isTurnScheduled = false
+            bound.value.turn { _, _, _ in }
+        }
+    }
+
+    private static let restBetweenSlices = TimeAmount.microseconds(200)
 
     @inline(__always)
     private func perform(_ effect: Effect, now: BrokerTime) {

@@ -15,21 +15,19 @@ struct ListenerSocket: Sendable {
     init(_ listener: SiteServerConfiguration.Listener) throws(SiteServerError) {
         self.listener = listener
         addresses = try ListenerAddresses.resolve(listener)
-        proxyNetworks = try Self.proxyNetworks(listener)
-        guard let options = listener.tls else {
-            security = nil
-            guard listener.insecure || addresses.allSatisfy(PeerAddress.isLoopback) else {
-                throw SiteServerError(
-                    .plaintextBeyondLoopback,
-                    """
-                    Listener \(listener.name): plain TCP on \(ListenerAddresses.text(listener)) would send passwords \
-                    and messages in the clear. Give it tls:, bind it to 127.0.0.1, or say insecure: true
-                    """
-                )
-            }
-            return
+        guard listener.tls != nil || listener.insecure || addresses.allSatisfy(PeerAddress.isLoopback) else {
+            throw SiteServerError(
+                .plaintextBeyondLoopback,
+                """
+                Listener \(listener.name): plain TCP on \(ListenerAddresses.text(listener)) would send passwords and \
+                messages in the clear. Give it tls:, bind it to 127.0.0.1, or say insecure: true
+                """
+            )
         }
-        security = try TLSContextFactory.security(options, listener: listener.name)
+        proxyNetworks = try Self.proxyNetworks(listener)
+        security = try listener.tls.map { tls throws(SiteServerError) in
+            try TLSContextFactory.security(tls, listener: listener.name)
+        }
     }
 
     /// Makes what the loop knows of it.
@@ -104,7 +102,8 @@ struct ListenerSocket: Sendable {
         return isVersion6 ? tcp.serverChannelOption(ListenerAddresses.version6Only, value: 1) : tcp
     }
 
-    private static func proxyNetworks(
+    /// Reads the networks of proxies and refuses options that would promise what is not there.
+    static func proxyNetworks(
         _ listener: SiteServerConfiguration.Listener
     ) throws(SiteServerError) -> [NetworkPrefix] {
         guard let proxy = listener.proxyProtocol else { return [] }

@@ -211,6 +211,17 @@ final class RevocationCheck: Sendable {
         return objection(to: parsed)
     }
 
+    /// Why a client that is in has to go: its certificate stands in a list. That a list is missing or out of date keeps
+    /// new clients out, and is no reason to stop a site that works.
+    func revocation(of certificate: NIOSSLCertificate) -> String? {
+        guard let bytes = try? certificate.toDERBytes(), let parsed = try? Certificate(derEncoded: bytes),
+            lists[parsed.issuer]?.contains(serial: parsed.serialNumber.bytes) == true
+        else { return nil }
+        return Self.revoked
+    }
+
+    private static let revoked = "the client's certificate is revoked"
+
     /// Why a client with this certificate is not let in; nil if it is. Without a current list of its authority nobody
     /// can say that it is not revoked, so it counts as if it were.
     func objection(to certificate: Certificate, now: Int64 = RevocationList.now()) -> String? {
@@ -221,6 +232,6 @@ final class RevocationCheck: Sendable {
             return "the list of revoked certificates of the client's authority is out of date"
         }
         guard list.contains(serial: certificate.serialNumber.bytes) else { return nil }
-        return "the client's certificate is revoked"
+        return Self.revoked
     }
 }

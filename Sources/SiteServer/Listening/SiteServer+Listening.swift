@@ -109,7 +109,8 @@ extension SiteServer {
     /// limits and flow control, and is disconnected as any other. Its client identifier is that of its CONNECT; its
     /// user name is that of the attachment, whatever CONNECT says.
     ///
-    /// - Returns: A connected stream socket, blocking and close-on-exec. It is the caller's: closing it ends the client.
+    /// - Returns: A connected stream socket, blocking and close-on-exec. It is the caller's: closing it ends the
+    ///   client.
     /// - Throws: ``SiteServerError`` if the server does not run, or no descriptor is left.
     public func attachLocal(_ attachment: LocalAttachment) async throws -> CInt {
         var pair: [CInt] = [-1, -1]

@@ -1,5 +1,4 @@
-internal import CoreFoundation
-internal import Glibc
+internal import Foundation
 internal import NIOSSL
 internal import SwiftASN1
 internal import X509
@@ -46,8 +45,12 @@ enum TLSContextFactory {
         do {
             return ListenerSecurity(context: try NIOSSLContext(configuration: configuration), revocation: revocation)
         } catch {
-            let what = tls.ciphers == nil ? "does the key belong to it?" : "does the key belong to it, are the ciphers known?"
-            throw failure(listener, "certificate and key cannot be used together; \(what)", error)
+            let doubt = tls.ciphers == nil ? "" : ", and are the ciphers known"
+            throw failure(
+                listener,
+                "certificate and key cannot be used together; does the key belong to it\(doubt)?",
+                error
+            )
         }
     }
 
@@ -109,8 +112,9 @@ enum TLSContextFactory {
 
     /// Whether others than the owner's group may read a file that should be secret.
     static func isReadableByOthers(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & 0o004 != 0
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        let mode = try? FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int
+        return (mode ?? 0) & 0o004 != 0
     }
 
     private static func failure(_ listener: String, _ message: String, _ cause: (any Error)?) -> SiteServerError {

@@ -72,8 +72,8 @@ enum TLSFailureReason {
 }
 
 extension NIOSSLCertificate {
-    /// The subject's common name, if there is exactly one and it can be a user name. With several it would be a matter of
-    /// taste which one is the client, so none is.
+    /// The subject's common name, if there is exactly one and it can be a user name. With several it would be a matter
+    /// of taste which one is the client, so none is.
     var commonName: String? {
         let names = subjectName.filter { $0.type == .commonName }
         guard names.count == 1, let name = names.first?.value else { return nil }

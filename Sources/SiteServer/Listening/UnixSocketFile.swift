@@ -1,7 +1,8 @@
-internal import CoreFoundation
+internal import Foundation
 internal import Glibc
 
-/// A Unix socket in the file system: bound with its permissions from the first moment on, and removed if it is still ours.
+/// A Unix socket in the file system: bound with its permissions from the first moment on, and removed if it is still
+/// ours.
 struct UnixSocketFile: Sendable {
     struct Failure: Error, CustomStringConvertible {
         let description: String
@@ -10,8 +11,7 @@ struct UnixSocketFile: Sendable {
     let path: String
     /// The bound socket.
     let descriptor: CInt
-    private let device: dev_t
-    private let inode: ino_t
+    private let number: FileNumber
 
     /// Binds it. A file that nobody listens on is replaced. Blocks on the disk: never on a loop.
     init(_ socket: SiteServerConfiguration.UnixSocket) throws(Failure) {
@@ -32,22 +32,32 @@ struct UnixSocketFile: Sendable {
             Glibc.close(made)
             throw error
         }
-        var status = stat()
-        guard lstat(path, &status) == 0 else {
-            let error = Self.failure(path)
+        guard let number = FileNumber(path) else {
             Glibc.close(made)
-            throw error
+            throw Failure(description: "\(path) is gone as soon as it is made")
         }
         descriptor = made
-        device = status.st_dev
-        inode = status.st_ino
+        self.number = number
     }
 
     /// Removes the file, unless somebody has put another one in its place.
     func remove() {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_dev == device, status.st_ino == inode else { return }
-        unlink(path)
+        if FileNumber(path) == number { unlink(path) }
+    }
+
+    /// Which file lies at a path.
+    private struct FileNumber: Sendable, Equatable {
+        let device: Int
+        let number: Int
+
+        /// Nil if there is none.
+        init?(_ path: String) {
+            guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+                let device = attributes[.systemNumber] as? Int, let number = attributes[.systemFileNumber] as? Int
+            else { return nil }
+            self.device = device
+            self.number = number
+        }
     }
 
     // MARK: -
@@ -55,9 +65,8 @@ struct UnixSocketFile: Sendable {
     private static let kind = CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
 
     private static func removeStale(_ path: String) throws(Failure) {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return }
-        guard status.st_mode & S_IFMT == S_IFSOCK else {
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path) else { return }
+        guard attributes[.type] as? FileAttributeType == .typeSocket else {
             throw Failure(description: "there is a file at \(path) that is no socket")
         }
         let probe = Glibc.socket(AF_UNIX, kind, 0)

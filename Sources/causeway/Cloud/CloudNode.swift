@@ -113,7 +113,7 @@ enum EmbeddedBroker {
             Journal.Configuration(configuration.journal, directory: configuration.journal.path + "/journal"),
             onCommit: { notices.post($0) }
         )
-        var listeners = embedded.listeners.map { SiteServerConfiguration.Listener($0) }
+        var listeners = embedded.listeners.map { SiteServerConfiguration.Listener($0, limits: embedded.limits) }
         listeners.append(
             SiteServerConfiguration.Listener(
                 name: InternalDoor.listener,

@@ -11,6 +11,7 @@ struct SiteConsoleSource: ConsoleSource {
     let server: SiteServer
     let runtime: HandlerRuntime?
     let bridges: SiteBridges?
+    let relays: SiteRelays
     let probe: StatisticsProbe
 
     func liveness() -> HealthReport { .available }
@@ -28,7 +29,7 @@ struct SiteConsoleSource: ConsoleSource {
 
     func metrics() -> [MetricFamily] {
         ServerMetrics.families(server.metrics) + ServerMetrics.families(probe.statistics) + journalMetrics
-            + handlerMetrics + (bridges?.metrics ?? [])
+            + handlerMetrics + (bridges?.metrics ?? []) + relays.metrics
     }
 
     private var journalMetrics: [MetricFamily] {

@@ -20,6 +20,8 @@ final class SiteNode: Sendable {
     let runtime: HandlerRuntime?
     /// Nil without a journal, which they read.
     let bridges: SiteBridges?
+    /// Bridges as Mosquitto's `connection` blocks describe them.
+    let relays: SiteRelays
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
@@ -49,19 +51,24 @@ final class SiteNode: Sendable {
         }
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
+        let access = try await SiteAccess(configuration)
         let server = try makeServer(
             configuration,
+            access: access,
             opened: opened,
             recovered: recovered,
             readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
+        access.attach(server, audit: nil)
         opened?.notices.add { [weak server] in server?.journalNotice($0) }
+        let relays = try SiteRelays(configuration, server: server, logger: logger)
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
         oldest.add { [weak bridges] in bridges?.oldestNeededRecord ?? .max }
         let handlers = Mutex<HandlerRuntime?>(nil)
         let listeners = try await server.start {
+            try relays.start()
             // A handler that is new begins with what comes from now on: before the first client, so that it misses
             // nothing.
             guard let opened else { return }
@@ -89,10 +96,11 @@ final class SiteNode: Sendable {
             server: server,
             runtime: runtime,
             bridges: bridges,
+            relays: relays,
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, console, probe)
+        return SiteNode(listeners, journal, server, runtime, bridges, relays, console, probe)
     }
 
     private init(
@@ -101,6 +109,7 @@ final class SiteNode: Sendable {
         _ server: SiteServer,
         _ runtime: HandlerRuntime?,
         _ bridges: SiteBridges?,
+        _ relays: SiteRelays,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -109,6 +118,7 @@ final class SiteNode: Sendable {
         self.server = server
         self.runtime = runtime
         self.bridges = bridges
+        self.relays = relays
         self.console = console
         self.probe = probe
     }
@@ -117,6 +127,7 @@ final class SiteNode: Sendable {
     func stop() async {
         probe.stop()
         await console?.stop()
+        relays.stop()
         bridges?.stop()
         runtime?.stop()
         await server.shutDown()
@@ -134,29 +145,25 @@ final class SiteNode: Sendable {
 
     private static func makeServer(
         _ configuration: SiteConfiguration,
+        access: SiteAccess,
         opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
         oldest: OldestNeeded,
         logger: Logger
     ) throws -> SiteServer {
-        let limits = configuration.limits
-        let authorizer = try RuleAuthorizer.make(configuration.access, levelsMax: limits.maxTopicLevels)
         let core = BrokerConfiguration(configuration, instanceID: Secret.makeInstanceID())
         return SiteServer(
-            configuration: SiteServerConfiguration(
-                listeners: configuration.listeners.map { SiteServerConfiguration.Listener($0) },
-                limits: SiteServerLimits(configuration),
-                journalKeep: configuration.journal.keep
-            ),
+            configuration: SiteServerConfiguration(configuration),
             journal: opened?.journal,
-            authenticator: try ListenerAuthenticator.make(configuration.users),
+            authenticator: access,
+            controlPlane: access.controlPlane,
             logger: logger,
             externalOldestNeeded: { oldest.value },
             makeCore: {
                 try recovered.makeCore(
                     core,
-                    authorizer,
+                    access.authorizer,
                     readers: readers,
                     from: opened,
                     logger: logger

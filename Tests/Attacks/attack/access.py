@@ -31,7 +31,7 @@ class Rules:
         blocks = [
             "\n".join([f"user {name}", *lines]) for name, lines in self.lines.items() if lines and name != "marker"
         ]
-        marker = f"user marker\ntopic read marker/{self.version}"
+        marker = f"user marker\ntopic write marker/{self.version}"
         return "\n\n".join(["\n".join(self.more), *blocks, marker]) + "\n"
 
     def write(self, **lines):
@@ -41,12 +41,12 @@ class Rules:
         self.target.node.process.signal(signal.SIGHUP)
 
     def wait_applied(self, seconds=15):
-        """Until the newest rules are in force: the marker may subscribe to its newest topic."""
+        """Until the newest rules are in force: the marker may publish to its newest topic."""
         wanted = f"marker/{self.version}"
 
         def is_granted():
             with Peer(self.target.port) as marker:
                 marker.enter("marker", username="marker", password="marker has a long password")
-                return marker.subscribe(wanted)[0] < 0x80
+                return marker.publish(wanted, b"") < 0x80
 
         wait_until(is_granted, "the new rules are in force", seconds)

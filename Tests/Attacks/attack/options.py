@@ -2,15 +2,15 @@
 
 from support.processes import LOOPBACK, Process, accepts, free_port, run, wait_until
 
-from .arena import listener, skip_or_fail
+from .arena import Target, listener, skip_or_fail
 
 
 def websocket(port, path="/mqtt", origins=None, **options):
     """A WebSocket listener."""
-    entry = {"path": path}
+    entry = {"paths": [path]}
     if origins is not None:
         entry["origins"] = origins
-    return listener(port, websocket=entry, **options)
+    return listener(port, protocol="websockets", websockets=entry, **options)
 
 
 def passwords(arena, **users):
@@ -71,7 +71,11 @@ def mosquitto_site(arena, lines):
         skip_or_fail("the executable does not know --mosquitto-conf yet")
     node = MosquittoSite(arena, lines)
     arena.nodes.append(node)
-    return node.start()
+    node.start()
+    target = Target(node, node.port, {})
+    arena.targets.append(target)
+    target.watch()
+    return node
 
 
 def require(arena, *names):
@@ -80,7 +84,7 @@ def require(arena, *names):
     text = f"site: a\nlisteners:\n  - bind: 127.0.0.1:{port}\n"
     probes = {
         "access": "access: { acl_file: acl }\n", "jwt": "users: { jwt: { jwks_file: none } }\n",
-        "audit": "audit: { path: audit.jsonl }\n",
+        "audit": "audit: { path: audit }\n",
     }
     for name in names:
         file = arena.path(f"probe-{name}/site.yaml", text + probes[name])

@@ -1,5 +1,6 @@
 """A client of bare sockets: it sends whatever it is told, and reads packets with a deadline."""
 
+import os
 import select
 import socket
 import ssl
@@ -11,7 +12,7 @@ from . import packets
 from .packets import V5, Message, Reader
 
 # How long an answer may take on a busy machine; only a failing test waits this long.
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = float(os.environ.get("ANSWER_SECONDS", 30))
 BYSTANDER_TOPICS = "bystander/"
 
 

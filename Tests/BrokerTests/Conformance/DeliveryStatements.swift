@@ -181,6 +181,18 @@ import Testing
         }
     }
 
+    @Test("[MQTT-4.6.0-4] PUBREL goes in the order in which PUBREC came, also where the disk holds it back")
+    func releaseOrder() throws {
+        let site = try site()
+        for id: UInt16 in 1...4 { try site.send(9, .publish("t/1", "\(id)", .exactlyOnce, id: id)) }
+        let identifiers = site.publishes(1).map(\.packetID)
+        let order = [identifiers[2], identifiers[0], identifiers[3], identifiers[1]]
+        site.commitsAtOnce = false
+        for packetID in order { try site.send(1, .pubrec(packetID)) }
+        try site.commit()
+        #expect(site.take(1) == order.map { .pubrel($0) })
+    }
+
     @Test(
         "[MQTT-4.4.0-2] a PUBACK or PUBREC with an error ends the exchange: nothing is sent again",
         arguments: [QoS.atLeastOnce, .exactlyOnce]

@@ -31,6 +31,8 @@ final class SimulatedSite {
     var now = BrokerTime(monotonicNanoseconds: 1_000_000_000, wallMilliseconds: 1_700_000_000_000)
     private var received: [UInt32: [Packet]] = [:]
     private(set) var closed: [UInt32: CloseReason] = [:]
+    /// The most effects of one turn.
+    private(set) var largestTurn = 0
     /// The size of the largest packet that was sent to each client.
     private(set) var largestBytes: [UInt32: Int] = [:]
     private var decoders: [UInt32: PacketDecoder] = [:]
@@ -183,8 +185,9 @@ final class SimulatedSite {
 
     private func settle() throws {
         core.endTurn(now: now, effects: &effects)
-        while !effects.list.isEmpty || !effects.journal.isEmpty {
+        while !effects.list.isEmpty || !effects.journal.isEmpty || core.wantsAnotherTurn {
             let turn = effects
+            largestTurn = max(largestTurn, turn.list.count)
             effects.removeAll()
             append(turn.journal)
             for effect in turn.list { try perform(effect) }

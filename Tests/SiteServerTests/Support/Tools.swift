@@ -98,12 +98,50 @@ struct TestCertificates {
 
     func path(_ name: String) -> String { folder.path(name) }
 
-    private func issue(_ name: String, by authority: String, _ extensions: String, days: Int = 2) throws {
+    /// Writes the list of revoked certificates of an authority.
+    ///
+    /// - Parameters:
+    ///   - revoked: The names of the certificates in it.
+    ///   - isOld: Whether the next list was due years ago.
+    func list(_ name: String, by authority: String = "ca", revoked: [String], isOld: Bool = false) throws {
+        let index = try revoked.map { revoked in
+            let text = try Tool.run("openssl", ["x509", "-in", path("\(revoked).pem"), "-noout", "-serial"]).text
+            let serial =
+                text.split(separator: "=").last.map { $0.trimmingCharacters(in: .whitespacesAndNewlines) } ?? ""
+            return "R\t491231235959Z\t200101000000Z\t\(serial)\tunknown\t/CN=\(revoked)\n"
+        }
+        try index.joined().write(toFile: path("\(name).index"), atomically: true, encoding: .utf8)
+        let configuration = """
+            [ca]
+            default_ca = one
+            [one]
+            database = \(path("\(name).index"))
+            default_md = sha256
+            default_crl_days = 30
+            """
+        try configuration.write(toFile: path("\(name).conf"), atomically: true, encoding: .utf8)
+        let dates = isOld ? ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"] : []
+        let result = try Tool.run(
+            "openssl",
+            ["ca", "-gencrl", "-config", path("\(name).conf"), "-cert", path("\(authority).pem")]
+                + ["-keyfile", path("\(authority).key"), "-out", path("\(name).crl")] + dates
+        )
+        guard result.status == 0 else { throw DeadlinePassed(description: "openssl ca: \(result.text)") }
+    }
+
+    /// Issues a certificate whose subject is its name, or another one.
+    func issue(
+        _ name: String,
+        by authority: String,
+        _ extensions: String,
+        days: Int = 2,
+        subject: String? = nil
+    ) throws {
         try extensions.write(toFile: path("\(name).ext"), atomically: true, encoding: .utf8)
         try Tool.run(
             "openssl",
-            ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=\(name)"]
-                + ["-keyout", path("\(name).key"), "-out", path("\(name).csr")]
+            ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-utf8"]
+                + ["-subj", subject ?? "/CN=\(name)", "-keyout", path("\(name).key"), "-out", path("\(name).csr")]
         )
         let lifetime =
             days > 0 ? ["-days", "\(days)"] : ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]

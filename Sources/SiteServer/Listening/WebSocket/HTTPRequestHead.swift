@@ -17,8 +17,16 @@ public struct HTTPRequestHead: Sendable, Hashable {
     public var target: String
     /// The minor version of HTTP/1.
     public var minorVersion: Int
-    /// The header lines, in order; names in lower case.
-    public var headers: [(name: String, value: String)]
+    /// The header lines, in order.
+    public var headers: [Header]
+
+    /// One header line.
+    public struct Header: Sendable, Hashable {
+        /// The name, in lower case.
+        public var name: String
+        /// The value, without blanks around it.
+        public var value: String
+    }
 
     /// Takes a head off the bytes.
     ///
@@ -50,16 +58,6 @@ public struct HTTPRequestHead: Sendable, Hashable {
     /// The comma-separated words of all lines of a header.
     public func words(_ name: String) -> [String] {
         values(name).flatMap { $0.split(separator: ",") }.map { Self.trimmed($0) }.filter { !$0.isEmpty }
-    }
-
-    public static func == (left: HTTPRequestHead, right: HTTPRequestHead) -> Bool {
-        left.method == right.method && left.target == right.target && left.minorVersion == right.minorVersion
-            && left.headers.elementsEqual(right.headers, by: ==)
-    }
-
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(method)
-        hasher.combine(target)
     }
 
     // MARK: -
@@ -96,7 +94,7 @@ public struct HTTPRequestHead: Sendable, Hashable {
         case "HTTP/1.0": minorVersion = 0
         default: throw bad("the version of HTTP is not 1.1")
         }
-        var headers: [(name: String, value: String)] = []
+        var headers: [Header] = []
         for line in lines[1...].dropLast() { headers.append(try header(line)) }
         return HTTPRequestHead(
             method: String(decoding: words[0], as: UTF8.self),
@@ -106,7 +104,7 @@ public struct HTTPRequestHead: Sendable, Hashable {
         )
     }
 
-    private static func header(_ line: ByteBufferView) throws(Refusal) -> (name: String, value: String) {
+    private static func header(_ line: ByteBufferView) throws(Refusal) -> Header {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex,
             line[..<colon].allSatisfy(isTokenByte)
         else { throw bad("a header line has no name") }
@@ -114,9 +112,9 @@ public struct HTTPRequestHead: Sendable, Hashable {
         guard value.allSatisfy({ $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7F) }) else {
             throw bad("a header line holds control characters")
         }
-        return (
-            String(decoding: line[..<colon], as: UTF8.self).lowercased(),
-            trimmed(String(decoding: value, as: UTF8.self))
+        return Header(
+            name: String(decoding: line[..<colon], as: UTF8.self).lowercased(),
+            value: trimmed(String(decoding: value, as: UTF8.self))
         )
     }
 

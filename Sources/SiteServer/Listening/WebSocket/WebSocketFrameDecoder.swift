@@ -122,8 +122,8 @@ public struct WebSocketFrameDecoder: Sendable {
         }
     }
 
-    /// Begins a frame, or takes a whole control frame. Nil for a control frame that is not whole and for a frame of data,
-    /// whose payload comes next.
+    /// Begins a frame, or takes a whole control frame. Nil for a control frame that is not whole and for a frame of
+    /// data, whose payload comes next.
     private mutating func begin(_ head: Head, _ bytes: inout ByteBuffer) throws(Violation) -> Event? {
         let mask = UInt64(head.mask) << 32 | UInt64(head.mask)
         guard head.isControl else {

@@ -1,0 +1,32 @@
+import CausewayConfiguration
+
+/// Settings of `site.yaml` that count from the next start on: what holds the node together, and what handlers and the
+/// journal have begun with.
+enum ReloadSettings {
+    private static let all: [(name: String, differ: @Sendable (SiteConfiguration, SiteConfiguration) -> Bool)] = [
+        ("site", { $0.site != $1.site }),
+        ("site_broker", { $0.siteBroker != $1.siteBroker }),
+        ("journal", { $0.journal != $1.journal }),
+        ("handlers", { $0.handlers != $1.handlers }),
+        ("site_key", { $0.siteKeyFile != $1.siteKeyFile }),
+        ("bridges", { $0.bridges != $1.bridges }),
+        ("console", { $0.console != $1.console }),
+        ("log", { $0.log != $1.log }),
+    ]
+
+    /// The names of those that differ.
+    static func needRestart(_ old: SiteConfiguration, _ new: SiteConfiguration) -> [String] {
+        all.filter { $0.differ(old, new) }.map(\.name)
+    }
+
+    /// The files whose change asks for a reload: the configuration's own, and those that it reads.
+    static func files(_ configuration: SiteConfiguration) -> [String] {
+        let read = configuration.fileReferences.filter { reference in
+            switch reference.purpose {
+            case .folder, .database: false
+            default: true
+            }
+        }
+        return [configuration.file] + read.map(\.path)
+    }
+}

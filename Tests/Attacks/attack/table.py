@@ -1,0 +1,68 @@
+"""Docs/Attacks.md: written from the cases, their tests and the reports of the last runs.
+
+    python -m attack.table    # in Tests/Attacks, with PYTHONPATH=../Integration; writes the page
+"""
+
+import ast
+import json
+import pathlib
+import re
+
+from .cases import CASES, WITHOUT_TEST
+from .report import ROOT
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+PAGE = ROOT / "Docs/Attacks.md"
+
+HEAD = """# Attacks
+
+What attackers and faults have done to brokers, and what happens when they try it here. Each case is one or more tests in
+`Tests/Attacks`; `make attacks` runs them in a short form, `make campaign NAME=attacks` with full counts. Every test also
+asserts that the broker lives, that a bystander's messages go on, and that memory is within 16 MiB of what it was (where more
+is allowed, the test says how much). How long the bystander's messages took meanwhile is in `.build/attacks.json`.
+
+The last column is the same suite against stock Mosquitto 2.0.11, where the attack can be made there: *held* means that all
+assertions held, *differs* that some did not. Some differences are choices and no flaws (such as another reason code); the
+report `.build/attacks-mosquitto.json` says what was seen. A dash: not tried there, because it needs something of ours.
+
+"""
+
+
+def tests_by_case():
+    """The names of the test functions of each case, in the order of the files."""
+    found = {}
+    for path in sorted(HERE.glob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and (matched := re.match(r"test_([a-e]\d+)_", node.name)):
+                found.setdefault(matched[1].upper(), []).append((node.name, ast.get_docstring(node) or ""))
+    return found
+
+
+def results(broker):
+    name = "attacks.json" if broker == "causeway" else f"attacks-{broker}.json"
+    path = ROOT / ".build" / name
+    return json.loads(path.read_text())["cases"] if path.exists() else {}
+
+
+WORDS = {"passed": "held", "failed": "differs", "not run": "-", None: "-"}
+
+
+def rows():
+    """The rows of the page: case, what it is, tests."""
+    tests = tests_by_case()
+    for case, title in CASES.items():
+        names = "<br>".join(f"`{name}`" for name, _ in tests.get(case, []))
+        yield case, title, names or WITHOUT_TEST.get(case, "")
+
+
+def write():
+    ours, theirs = results("causeway"), results("mosquitto")
+    lines = ["| Case | Attack | Tests, or why there is none | Here | Mosquitto 2.0.11 |", "|---|---|---|---|---|"]
+    for case, title, tests in rows():
+        here = {"passed": "held", "failed": "FAILED"}.get(ours.get(case), "not run")
+        lines.append(f"| {case} | {title} | {tests} | {here} | {WORDS[theirs.get(case)]} |")
+    PAGE.write_text(HEAD + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,61 @@
+"""Who gets what, under rules that change all the time: random sequences against a naive oracle, and the oracle itself."""
+
+import random
+
+import pytest
+
+from attack.oracle import judge, matches
+from attack.oracle_faults import FAULTS
+from attack.oracle_run import AclFile, DynamicSecurity, password, play
+from attack.peer import Peer
+
+# Runs that were right, for planting faults into; filled by the tests that run them.
+right = []
+
+
+@pytest.mark.parametrize("backend_class", [AclFile, DynamicSecurity], ids=lambda kind: kind.name)
+def test_s7_nobody_gets_too_much_or_too_little(arena, backend_class, seed):
+    """Users, rules, subscriptions, retained messages, wills, groups, takeovers and revocations in random order."""
+    count = arena.scaled(50, 1_000)
+    backend = backend_class(arena.folder)
+    target = arena.start(needs=["access"], bystander=False, growth=64 << 20, **backend.configuration)
+    source = random.Random(f"{seed}/{backend.name}")
+    seeds = [source.randrange(1 << 32) for _ in range(count)]
+    problems, deliveries, changes = [], 0, []
+    for number, steps, took in play(target, backend, seeds):
+        found = judge(steps)
+        problems += [f"sequence {number}, step {index}: {kind}: {what}" for index, kind, what in found]
+        if not found:
+            right.append(steps)
+        deliveries += sum(len(payloads) for step in steps for payloads in step["got"].values())
+        changes += took
+    arena.note("sequences", count)
+    arena.note("deliveries", deliveries)
+    arena.note("unauthorised", sum("unauthorised" in problem for problem in problems))
+    arena.note("denied", sum("denied" in problem for problem in problems))
+    changes.sort()
+    arena.note("seconds a change took, median and longest", [round(changes[len(changes) // 2], 3), round(changes[-1], 3)])
+    assert not problems, "\n".join(problems[:20])
+    assert deliveries > count * 5, "hardly anything was delivered: the sequences prove nothing"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_s7_the_judge_catches_a_planted_fault(fault):
+    """Each defect planted into a run that was right: found, every time."""
+    if not right:
+        pytest.skip("no run to plant a fault into: the sequences were not run")
+    planted = 0
+    for steps in right:
+        spoilt = fault(steps)
+        if spoilt is None:
+            continue
+        assert judge(spoilt), fault.__name__
+        planted += 1
+    assert planted, "no run had a place for it"
+
+
+def test_s7_the_oracles_own_matching():
+    """The few lines that everything else stands on."""
+    assert matches("#", "a/b") and matches("a/#", "a") and matches("a/+", "a/b") and matches("+", "a")
+    assert not matches("+", "a/b") and not matches("a/+", "a") and not matches("#", "$SYS/x")
+    assert not matches("a/b", "a") and matches("a/+/c", "a/b/c") and not matches("a/#", "b")
