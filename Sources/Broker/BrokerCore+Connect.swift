@@ -130,7 +130,9 @@ extension BrokerCore {
         }
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch result {
-        case .refused(let reason):
+        case .refused(var reason):
+            // Mosquitto does not say whether it was the name or the password.
+            if configuration.followsMosquitto && reason == .badUserNameOrPassword { reason = .notAuthorized }
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
         case .challenge(let data, let state):
             challenge(connection, data, state, effects: &effects)

@@ -302,6 +302,10 @@ import Testing
         site.authenticate = { request in request.clientID == "bad" ? .refused(.notAuthorized) : .accepted(username: nil)
         }
         try #expect(site.connect(1, .v5("bad")) == Connack(reason: .notAuthorized))
+        site.authenticate = { request in
+            request.clientID == "bad" ? .refused(.badUserNameOrPassword) : .accepted(username: nil)
+        }
+        try #expect(site.connect(1, .v5("bad")).reason == .notAuthorized, "whatever was wrong with it")
         try site.connect(2, .v5("good"))
         try site.send(2, .publish("t", "x", .atMostOnce, [.topicAlias(11)]))
         #expect(site.take(2) == [.disconnect(Disconnect(reason: .topicAliasInvalid))])
