@@ -107,9 +107,10 @@ public struct BrokerConfiguration: Sendable, Hashable {
     /// Whether a QoS 2 message goes to its receivers at PUBREL rather than at PUBLISH: method B of figure 4.3. It costs
     /// a second record.
     public var releasesQoS2OnPubrel = false
-    /// Whether a malformed packet is answered with the code that Mosquitto gives it, where the standard leaves it open or
-    /// says otherwise; a malformed filter then ends the connection rather than being refused in SUBACK.
-    public var answersAsMosquitto = false
+    /// Whether Mosquitto's way goes where the standard leaves it open or says otherwise: a malformed packet is answered
+    /// with the code that Mosquitto gives it, a malformed filter ends the connection rather than being refused in SUBACK,
+    /// and a session that is taken over and goes on publishes no will.
+    public var followsMosquitto = false
     /// Whether DISCONNECT says in words why, to clients that want to know.
     public var sendsReasonStrings = true
     /// Whether CONNACK says that less session expiry was granted than was asked for.
@@ -135,7 +136,7 @@ extension BrokerConfiguration {
         configuration.topicLevelsMax = TopicLimits.levelsMax
         configuration.allowsDollarTopics = true
         configuration.releasesQoS2OnPubrel = true
-        configuration.answersAsMosquitto = true
+        configuration.followsMosquitto = true
         configuration.sendsReasonStrings = false
         configuration.announcesSessionExpiry = false
         configuration.refusesLongKeepAlive = true

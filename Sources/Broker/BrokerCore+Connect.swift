@@ -130,7 +130,9 @@ extension BrokerCore {
         }
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
         switch result {
-        case .refused(let reason):
+        case .refused(var reason):
+            // Mosquitto does not say whether it was the name or the password.
+            if configuration.followsMosquitto && reason == .badUserNameOrPassword { reason = .notAuthorized }
             refuse(connection, reason, "the client was not let in", statement: "MQTT-3.1.4-2", effects: &effects)
         case .challenge(let data, let state):
             challenge(connection, data, state, effects: &effects)
@@ -219,7 +221,7 @@ extension BrokerCore {
             takeOver(old, cleanStart: connect.cleanStart, now: now, effects: &effects)
             existing = sessionsByIdentity[identity]
         }
-        if let session = existing, connect.cleanStart {
+        if let session = existing, connect.cleanStart || hasExpired(session, now) {
             end(session, now: now, effects: &effects)
             existing = nil
         }
@@ -397,6 +399,10 @@ extension BrokerCore {
     /// A new connection of the same client takes the session [MQTT-3.1.4-3].
     private func takeOver(_ old: Connection, cleanStart: Bool, now: BrokerTime, effects: inout Effects) {
         counters.takeovers &+= 1
+        if configuration.followsMosquitto && !cleanStart && old.session?.isPersistent == true {
+            // The client is there, and so is its session.
+            forgetWill(of: old, &effects)
+        }
         close(
             old,
             CloseReason(.sessionTakenOver, statement: "MQTT-3.1.4-3", "another connection took the session"),

@@ -100,7 +100,7 @@ extension BrokerCore {
     }
 
     private func endsConnection(_ error: MQTTError) -> Bool {
-        error.reason == .protocolError || configuration.answersAsMosquitto
+        error.reason == .protocolError || configuration.followsMosquitto
     }
 
     private func parse(_ request: Subscribe.Request, _ connection: Connection) -> Result<TopicFilter, MQTTError> {

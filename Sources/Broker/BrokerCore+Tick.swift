@@ -3,7 +3,7 @@ import MQTT
 // What time brings: keep alive, deadlines, delayed wills, the end of sessions.
 extension BrokerCore {
     /// Ticks between two looks at sessions that may have expired.
-    private static let ticksPerSessionSweep: UInt64 = 8
+    private static let ticksPerSessionSweep: UInt64 = 2
 
     /// Call about every 500 ms. A step of the wall clock does no harm: deadlines run on the monotonic clock.
     public func tick(now: BrokerTime, effects: inout Effects) {
@@ -45,14 +45,16 @@ extension BrokerCore {
     }
 
     private func endExpiredSessions(now: BrokerTime, effects: inout Effects) {
-        for case let session? in sessions {
-            guard let detached = session.detached, session.expirySeconds != .max else { continue }
-            let limit = UInt64(session.expirySeconds) &* 1_000_000_000
-            let away = now.monotonicNanoseconds &- detached.monotonicNanoseconds &+ session.awayBeforeNanoseconds
-            if away > limit {
-                counters.sessionsExpired &+= 1
-                end(session, now: now, effects: &effects)
-            }
+        for case let session? in sessions where hasExpired(session, now) {
+            counters.sessionsExpired &+= 1
+            end(session, now: now, effects: &effects)
         }
+    }
+
+    /// Whether the session's client has been away for longer than it may.
+    func hasExpired(_ session: Session, _ now: BrokerTime) -> Bool {
+        guard let detached = session.detached, session.expirySeconds != .max else { return false }
+        let limit = UInt64(session.expirySeconds) &* 1_000_000_000
+        return now.monotonicNanoseconds &- detached.monotonicNanoseconds &+ session.awayBeforeNanoseconds > limit
     }
 }

@@ -177,7 +177,7 @@ public final class BrokerCore {
             // [MQTT-3.1.2-2], section 3.1.4: some mistakes of CONNECT are answered, the others end the connection.
             effects.list.append(.send(id, .connack(Connack(reason: answer))))
         }
-        let answer = configuration.answersAsMosquitto ? error.mosquittoReason : error.reason
+        let answer = configuration.followsMosquitto ? error.mosquittoReason : error.reason
         close(
             connection,
             CloseReason(answer ?? error.reason, statement: error.statement, error.message),

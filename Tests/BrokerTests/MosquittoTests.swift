@@ -302,6 +302,10 @@ import Testing
         site.authenticate = { request in request.clientID == "bad" ? .refused(.notAuthorized) : .accepted(username: nil)
         }
         try #expect(site.connect(1, .v5("bad")) == Connack(reason: .notAuthorized))
+        site.authenticate = { request in
+            request.clientID == "bad" ? .refused(.badUserNameOrPassword) : .accepted(username: nil)
+        }
+        try #expect(site.connect(1, .v5("bad")).reason == .notAuthorized, "whatever was wrong with it")
         try site.connect(2, .v5("good"))
         try site.send(2, .publish("t", "x", .atMostOnce, [.topicAlias(11)]))
         #expect(site.take(2) == [.disconnect(Disconnect(reason: .topicAliasInvalid))])
@@ -313,6 +317,27 @@ import Testing
             return
         }
         #expect(!farewell.properties.isEmpty)
+    }
+
+    @Test(arguments: [false, true], [false, true])
+    func aSessionThatIsTakenOverAndGoesOnPublishesNoWill(first: Bool, second: Bool) throws {
+        let site = try site()
+        try site.connect(1, .v3("watch"))
+        try site.send(1, .subscribe("w", .atMostOnce))
+        _ = site.take(1)
+        let will = Will(topic: "w", payload: ByteBuffer(string: "gone"), qos: .atMostOnce, retain: false)
+        try site.connect(2, .v3("c", clean: first, will: will))
+        try site.connect(3, .v3("c", clean: second))
+        #expect(site.publishes(1).count == (first || second ? 1 : 0))
+        #expect(site.closed[2]?.reason == .sessionTakenOver)
+    }
+
+    @Test func aSessionIsOverToTheSecondWhenItsClientComesBack() throws {
+        let site = try site()
+        try site.connect(1, .v5("c", clean: false, expiry: 1))
+        try site.drop(1)
+        site.now.monotonicNanoseconds += 1_500_000_000
+        try #expect(!site.connect(1, .v5("c", clean: false, expiry: 1)).sessionPresent)
     }
 
     @Test func aMalformedFilterEndsTheConnection() throws {

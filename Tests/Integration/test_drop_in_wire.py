@@ -1,0 +1,302 @@
+"""`causeway site --mosquitto-conf`: byte by byte what clients of Mosquitto 2.1 see."""
+
+import re
+import socket
+
+import pytest
+
+from support.processes import DEADLINE_SECONDS, LOOPBACK, Process, accepts, free_port, wait_until
+
+V31, V311, V5 = 3, 4, 5
+CONNACK_V5 = "20 0e 00 00 0b 22000a 27001e8480 210014"
+CONNACK_V3 = "20 02 00 00"
+
+
+class DropIn(Process):
+    """A site that runs from a mosquitto.conf. `PORT` in the text stands for its port."""
+
+    def __init__(self, binary, folder, text):
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "mosquitto.conf").write_text(text.replace("PORT", str(self.port)))
+        command = [binary, "site", "--mosquitto-conf", folder / "mosquitto.conf"]
+        super().__init__("drop-in", command, folder)
+
+    def start(self):
+        super().start()
+        wait_until(lambda: accepts(self.port) or not self.is_running, "the listener is up")
+        assert self.is_running, self.log
+        return self
+
+
+@pytest.fixture
+def drop_in(causeway, nodes, tmp_path):
+    def make(*lines):
+        text = "\n".join(("listener PORT 127.0.0.1", "allow_anonymous true", *lines)) + "\n"
+        node = DropIn(causeway, tmp_path / f"drop-in-{len(nodes)}", text)
+        nodes.append(node)
+        return node.start()
+
+    return make
+
+
+def octets(text):
+    """Hexadecimal bytes; 'quoted' parts are text, s5 a length of two bytes, everything else is apart by spaces."""
+    data = b""
+    for part in re.findall(r"'[^']*'|\S+", text):
+        if part.startswith("'"):
+            data += part[1:-1].encode()
+        elif part.startswith("s"):
+            data += int(part[1:]).to_bytes(2, "big")
+        else:
+            data += bytes.fromhex(part)
+    return data
+
+
+class Client:
+    def __init__(self, port):
+        self.socket = socket.create_connection((LOOPBACK, port), timeout=DEADLINE_SECONDS)
+
+    def send(self, text):
+        self.socket.sendall(octets(text))
+        return self
+
+    def expect(self, text):
+        wanted, got = octets(text), b""
+        while len(got) < len(wanted):
+            chunk = self.socket.recv(len(wanted) - len(got))
+            if not chunk:
+                break
+            got += chunk
+        assert got.hex(" ") == wanted.hex(" ")
+        return self
+
+    def expect_end(self):
+        """Nothing more comes, and the other side closes."""
+        try:
+            assert self.socket.recv(1) == b""
+        except ConnectionResetError:
+            pass
+
+    def expect_life(self):
+        self.send("c000").expect("d000")
+
+    def connect(self, client_id="c", version=V5, flags=0x02, properties=""):
+        name = "'MQIsdp'" if version == V31 else "'MQTT'"
+        length = 6 if version == V31 else 4
+        own = octets(properties)
+        head = f"s{length} {name} {version:02x} {flags:02x} 003c"
+        if version == V5:
+            head += f" {len(own):02x} {own.hex()}"
+        body = octets(f"{head} s{len(client_id)} '{client_id}'")
+        self.socket.sendall(bytes([0x10, len(body)]) + body)
+        return self
+
+    def join(self, client_id="c", version=V5, flags=0x02, properties=""):
+        self.connect(client_id, version, flags, properties)
+        return self.expect(CONNACK_V5 if version == V5 else CONNACK_V3)
+
+
+# What is sent before any CONNECT was taken, and all that comes back before the end.
+REFUSED_CONNECTS = {
+    "another packet first": ("30 07 s5 'topic'", ""),
+    "packet type 0": ("00 00", ""),
+    "another protocol": ("10 0d s4 'MQTU' 04 02 000a s1 'p'", ""),
+    "version 6": ("10 0d s4 'MQTT' 06 02 000a s1 'p'", "20 03 00 84 00"),
+    "version 2 of the old name": ("10 0f s6 'MQIsdp' 02 02 000a s1 'p'", "20 03 00 84 00"),
+    "version 4 under the old name": ("10 0f s6 'MQIsdp' 04 02 000a s1 'p'", "20 02 00 01"),
+    "3.1 without identifier": ("10 0e s6 'MQIsdp' 03 02 000a s0", "20 02 00 02"),
+    "3.1.1 without identifier and clean session": ("10 0c s4 'MQTT' 04 00 000a s0", "20 02 00 02"),
+    "3.1.1 with the reserved flag": ("10 0d s4 'MQTT' 04 03 000a s1 'p'", ""),
+    "3.1.1 with bytes behind the end": ("10 10 s4 'MQTT' 04 02 000a s1 'p' s1 'p'", ""),
+    "5.0 with bytes behind the end": ("10 11 s4 'MQTT' 05 02 000a 00 s1 'q' s1 'q'", "20 03 00 81 00"),
+    "5.0 with a control character in the identifier": ("10 12 s4 'MQTT' 05 02 000a 00 s5 746f700170", "20 03 00 85 00"),
+    "5.0 with a user name cut off": ("10 0e s4 'MQTT' 05 82 000a 00 s1 'p'", ""),
+    "5.0 with a property twice": ("10 18 s4 'MQTT' 05 02 000a 0a 1100000001 1100000001 s1 'p'", "20 03 00 82 00"),
+    "5.0 with a property cut off": ("10 0f s4 'MQTT' 05 02 000a 01 11 s1 'p'", "20 03 00 81 00"),
+    "5.0 with a receive maximum of 0": ("10 11 s4 'MQTT' 05 02 000a 03 210000 s1 'p'", "20 03 00 82 00"),
+    "5.0 with a maximum packet size of 2": ("10 13 s4 'MQTT' 05 02 000a 05 2700000002 s1 'p'", ""),
+    "5.0 with an unknown method": ("10 16 s4 'MQTT' 05 02 000a 08 15 s5 'plain' s1 'p'", "20 03 00 8c 00"),
+}
+
+# After a CONNECT of 5.0: what is sent, and all that comes back before the end.
+VIOLATIONS = {
+    "packet type 0": ("00 00", "e0 01 82"),
+    "a CONNACK": ("20 03 000000", "e0 01 82"),
+    "a second CONNECT": ("10 0e s4 'MQTT' 05 02 000a 00 s1 'p'", ""),
+    "a remaining length of five bytes": ("30 ffffffff01", ""),
+    "a ping with a body": ("c0 01 00", ""),
+    "a ping with flags": ("c1 00", "e0 01 81"),
+    "AUTH with flags": ("f1 00", "e0 01 82"),
+    "AUTH without a method": ("f0 01 00", "e0 01 82"),
+    "QoS 3": ("36 0f s5 'topic' 00 'payload'", "e0 01 81"),
+    "DUP with QoS 0": ("38 0f s5 'topic' 00 'payload'", "e0 01 81"),
+    "no topic": ("30 0a s0 00 'payload'", "e0 01 81"),
+    "a topic with a wildcard": ("30 0f s5 '+opic' 00 'payload'", "e0 01 81"),
+    "a topic with U+0001": ("30 0f s5 746f700170 00 'payload'", "e0 01 81"),
+    "a packet identifier of 0": ("32 11 s5 'topic' 0000 00 'payload'", "e0 01 82"),
+    "a topic alias beyond the maximum": ("30 12 s5 'topic' 03 23000b 'payload'", "e0 01 94"),
+    "a topic alias that was not set": ("30 0d s0 03 230001 'payload'", "e0 01 82"),
+    "a property of another packet": ("32 15 s5 'topic' 04d2 04 1f s1 'p' 'payload'", "e0 01 82"),
+    "a property of another packet cut off": ("32 12 s5 'topic' 04d2 01 17 'payload'", "e0 01 81"),
+    "an unknown property": ("32 13 s5 'topic' 04d2 02 0401 'payload'", "e0 01 81"),
+    "a subscription identifier": ("32 15 s5 'topic' 04d2 04 0b01 0b01 'payload'", "e0 01 82"),
+    "SUBSCRIBE with flags": ("80 07 1234 00 s1 'p' 00", "e0 01 81"),
+    "SUBSCRIBE without a filter": ("82 03 1234 00", "e0 01 81"),
+    "SUBSCRIBE with an empty filter": ("82 06 1234 00 s0 00", "e0 01 81"),
+    "SUBSCRIBE with QoS 3": ("82 07 1234 00 s1 'p' 03", "e0 01 81"),
+    "SUBSCRIBE with retain handling 3": ("82 07 1234 00 s1 'p' 30", "e0 01 81"),
+    "SUBSCRIBE with an identifier of 0": ("82 07 0000 00 s1 'p' 00", "e0 01 81"),
+    "SUBSCRIBE with a property of another packet": ("82 09 0001 02 0100 s1 'p' 00", "e0 01 81"),
+    "SUBSCRIBE with two subscription identifiers": ("82 0b 0001 04 0b010b01 s1 'p' 00", "e0 01 82"),
+    "a share name with +": ("82 10 1234 00 s10 '$share/+/p' 00", "e0 01 82"),
+    "a share name with #": ("82 10 1234 00 s10 '$share/#/p' 00", "e0 01 81"),
+    "a share without a filter": ("82 0f 1234 00 s9 '$share/p/' 00", "e0 01 82"),
+    "a share with no local": ("82 10 1234 00 s10 '$share/p/p' 04", "e0 01 82"),
+    "PUBREC that is too short": ("50 01 01", "e0 01 81"),
+    "PUBREC with an unknown code": ("50 04 0001 ff 00", "e0 01 82"),
+    "PUBREL with flags": ("60 03 0001 00", "e0 01 81"),
+    "PUBREL with bytes behind the end": ("62 05 0001 00 00 00", "e0 01 81"),
+    "DISCONNECT with flags": ("e1 00", "e0 01 81"),
+    "DISCONNECT that revives the session": ("e0 07 00 05 1100000001", "e0 01 82"),
+    "DISCONNECT with a server reference": ("e0 06 00 04 1c s1 'p'", ""),
+}
+
+# After a CONNECT of 5.0: what is sent and what comes back; then the connection lives on.
+CONVERSATIONS = {
+    "QoS 1 that nobody wants": [("32 11 s5 'topic' 04d2 00 'payload'", "40 03 04d2 10")],
+    "QoS 2 and its release in four forms": [
+        ("34 09 s4 'held' 0001 00", "50 02 0001"), ("62 02 0001", "70 02 0001"),
+        ("34 09 s4 'held' 0001 00", "50 02 0001"), ("62 03 0001 00", "70 02 0001"),
+        ("34 09 s4 'held' 0001 00", "50 02 0001"), ("62 04 0001 00 00", "70 02 0001"),
+        ("34 09 s4 'held' 0001 00", "50 02 0001"), ("62 08 0001 00 04 1f s1 'p'", "70 02 0001"),
+    ],
+    "a release of nothing": [("62 03 0001 92", "70 02 0001")],
+    "a receipt of nothing": [("50 02 0001", "62 02 0001")],
+    "an identifier used again": [
+        ("34 0a s4 'held' 0001 00 61", "50 02 0001"), ("34 0a s4 'held' 0001 00 62", "50 02 0001"),
+        ("34 0a s4 'held' 0001 00 61", "50 02 0001"),
+    ],
+    "topics of the broker": [
+        ("34 18 s18 '$SYS/broker/uptime' 007b 00 'x'", "50 03 007b 87"),
+        ("34 25 s31 '$SYS/broker/connection/me/state' 007b 00 'x'", "50 02 007b"),
+        ("34 10 s10 '$test/test' 007c 00 'x'", "50 02 007c"),
+    ],
+    "its own QoS 1 after the acknowledgement": [
+        ("82 07 1234 00 s1 'p' 01", "90 04 1234 00 01"),
+        ("32 07 s1 'p' 0007 00 'm'", "40 02 0007 32 07 s1 'p' 0001 00 'm'"),
+    ],
+    "its own QoS 2 after the release": [
+        ("82 07 1234 00 s1 'q' 02", "90 04 1234 00 02"),
+        ("34 07 s1 'q' 0007 00 'm'", "50 02 0007"),
+        ("62 02 0007", "70 02 0007 34 07 s1 'q' 0001 00 'm'"),
+        ("50 02 0001", "62 02 0001"),
+    ],
+    "properties as they were": [
+        ("82 07 1234 00 s1 'r' 00", "90 04 1234 00 00"),
+        ("30 0c s1 'r' 07 03 s4 'text' 'm'", "30 0c s1 'r' 07 03 s4 'text' 'm'"),
+        ("30 0a s1 'r' 05 0200000001 'm'", "30 0a s1 'r' 05 0200000001 'm'"),
+    ],
+    "all identifiers of overlapping subscriptions": [
+        ("82 09 0001 02 0b05 s1 's' 00", "90 04 0001 00 00"),
+        ("30 05 s1 's' 00 'm'", "30 07 s1 's' 02 0b05 'm'"),
+    ],
+}
+
+
+def test_connack_and_refusals_are_mosquittos(drop_in):
+    node = drop_in()
+    for version in (V31, V311, V5):
+        Client(node.port).join(version=version).expect_life()
+    for what, (sent, answer) in REFUSED_CONNECTS.items():
+        client = Client(node.port).send(sent)
+        try:
+            client.expect(answer).expect_end()
+        except AssertionError as difference:
+            raise AssertionError(f"{what}: {difference}") from None
+    assert node.is_running
+    assert node.stop() == 0
+
+
+def test_what_is_malformed_is_answered_as_mosquitto_does(drop_in):
+    node = drop_in()
+    for what, (sent, answer) in VIOLATIONS.items():
+        client = Client(node.port).join().send(sent)
+        try:
+            client.expect(answer).expect_end()
+        except AssertionError as difference:
+            raise AssertionError(f"{what}: {difference}") from None
+    assert node.is_running
+
+
+def test_conversations_are_mosquittos_byte_by_byte(drop_in):
+    node = drop_in()
+    for what, exchanges in CONVERSATIONS.items():
+        client = Client(node.port).join()
+        try:
+            for sent, answer in exchanges:
+                client.send(sent).expect(answer)
+            client.expect_life()
+        except AssertionError as difference:
+            raise AssertionError(f"{what}: {difference}") from None
+
+
+def test_the_third_copy_of_a_message_ends_the_connection(drop_in):
+    client = Client(drop_in().port).join()
+    for _ in range(2):
+        client.send("3c 09 s4 'held' 0001 00").expect("50 02 0001")
+    client.send("3c 09 s4 'held' 0001 00").expect("e0 01 82").expect_end()
+
+
+def test_the_receive_maximum_holds_for_every_version(drop_in):
+    node = drop_in("max_inflight_messages 3")
+    limited = "20 0e 00 00 0b 22000a 27001e8480 210003"
+    for version, connack, middle, farewell in ((V311, CONNACK_V3, "", ""), (V5, limited, "00", "e0 01 93")):
+        client = Client(node.port).connect(version=version).expect(connack)
+        length = 5 + len(middle) // 2
+        for number in range(1, 4):
+            client.send(f"34 {length:02x} s1 'p' {number:04x} {middle}").expect(f"50 02 {number:04x}")
+        client.send(f"34 {length:02x} s1 'p' 0004 {middle}").expect(farewell).expect_end()
+
+
+def test_what_a_listener_grants_stands_in_connack_and_holds(drop_in):
+    node = drop_in("max_qos 1", "retain_available false", "max_keepalive 30", "max_packet_size 4096")
+    granted = "20 15 00 00 12 13001e 22000a 2500 2700001000 210014 2401"
+    client = Client(node.port).connect().expect(granted)
+    client.send("82 07 1234 00 s1 'p' 02").expect("90 04 1234 00 01")
+    client.send("34 07 s1 'p' 0001 00 'm'").expect("e0 01 9b").expect_end()
+    Client(node.port).connect().expect(granted).send("31 05 s1 'p' 00 'm'").expect("e0 01 9a").expect_end()
+    Client(node.port).connect().expect(granted).send("30 ff7f").expect("e0 01 95").expect_end()
+    Client(node.port).connect(version=V311).expect("20 02 00 02").expect_end()
+
+
+def test_versions_that_are_not_accepted(drop_in):
+    node = drop_in("accept_protocol_versions 4")
+    Client(node.port).connect(version=V31).expect("20 02 00 01").expect_end()
+    Client(node.port).join(version=V311)
+    Client(node.port).connect(version=V5).expect("20 03 00 84 00").expect_end()
+
+
+def test_an_assigned_identifier_has_mosquittos_shape(drop_in):
+    client = Client(drop_in().port).connect(client_id="").expect("20 3a 00 00 37 22000a 12 s41 'auto-'")
+    assert re.fullmatch(rb"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", client.socket.recv(36))
+    client.expect("27001e8480 210014")
+
+
+def test_clients_live_below_the_mount_point(drop_in):
+    node = drop_in("mount_point ward/", f"listener {(plain := free_port())} 127.0.0.1", "allow_anonymous true")
+    inside = Client(node.port).join("inside")
+    outside = Client(plain).join("outside")
+    inside.send("82 07 0001 00 s1 'p' 00").expect("90 04 0001 00 00")
+    outside.send("82 0c 0001 00 s6 'ward/#' 00").expect("90 04 0001 00 00")
+    inside.send("30 05 s1 'p' 00 'm'").expect("30 05 s1 'p' 00 'm'")
+    outside.expect("30 0a s6 'ward/p' 00 'm'")
+
+
+def test_a_persistent_session_comes_back_with_its_queue(drop_in):
+    node = drop_in()
+    Client(node.port).join("kept", V311, flags=0x00).send("82 06 1234 s1 'p' 01").expect("90 03 1234 01").send("e000")
+    publisher = Client(node.port).join("publisher", V311)
+    publisher.send("32 06 s1 'p' 0009 'm'").expect("40 02 0009")
+    again = Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 01 00")
+    again.expect("32 06 s1 'p' 0001 'm'")
