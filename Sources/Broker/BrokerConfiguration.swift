@@ -91,6 +91,10 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var systemVersion: String = "causeway"
     /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
     public var isDurable: Bool = true
+    /// Whether clients may retain messages (`retain_available`); a listener may say no where this says yes.
+    public var isRetainAvailable = true
+    /// What client identifiers must begin with, one of these (`clientid_prefixes`). Empty: anything.
+    public var clientIDPrefixes: [String] = []
     /// Whether QoS 0 messages wait for a persistent session whose client is away (`queue_qos0_messages`).
     public var queuesQoS0 = false
     /// Whether a message goes out with the subscription's quality of service even if it came with a lower one

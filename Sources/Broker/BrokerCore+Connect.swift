@@ -52,6 +52,16 @@ extension BrokerCore {
             } while sessionsByClientID[Identity(username: nil, clientID: connect.clientID)] != nil
             connection.assignedClientID = true
         }
+        guard hasKnownPrefix(connect.clientID) else {
+            refuse(
+                connection,
+                .notAuthorized,
+                "the client identifier has none of the beginnings that are let in",
+                statement: "MQTT-3.1.3-8",
+                effects: &effects
+            )
+            return
+        }
         guard checkWill(&connect, on: connection, effects: &effects) else { return }
         connection.connect = connect
         connection.state = .authenticating
@@ -74,6 +84,11 @@ extension BrokerCore {
         }
         for place in [8, 13, 18, 23] { text.insert(UInt8(ascii: "-"), at: place) }
         return prefix + String(decoding: text, as: UTF8.self)
+    }
+
+    private func hasKnownPrefix(_ clientID: String) -> Bool {
+        let prefixes = configuration.clientIDPrefixes
+        return prefixes.isEmpty || prefixes.contains { clientID.utf8.starts(with: $0.utf8) }
     }
 
     /// Whether the will is one that the listener's clients may have; it gets their mount point.

@@ -307,7 +307,7 @@ extension BrokerCore {
         let wantsJournal =
             list.hasDurableReader || message.retain || (isGuaranteed && list.hasPersistentSession)
             || (message.qos == .exactlyOnce && sender?.isPersistent == true)
-            || (!isGuaranteed && keepsQoS0 && isQueued(list))
+            || (keepsQoS0 && isQueued(list))
         guard wantsJournal && configuration.isDurable else {
             if message.retain { keep(message) }
             if let answer { give(answer, list, &effects) }

@@ -17,7 +17,7 @@ struct Grants {
     init(_ policy: ListenerPolicy, _ configuration: BrokerConfiguration) {
         mountPoint = policy.mountPoint.isEmpty ? nil : ByteBuffer(string: policy.mountPoint)
         qosMax = policy.qosMax
-        isRetainAvailable = policy.isRetainAvailable
+        isRetainAvailable = policy.isRetainAvailable && configuration.isRetainAvailable
         packetBytesMax = min(policy.packetBytesMax ?? configuration.packetBytesMax, configuration.packetBytesMax)
         keepAliveSecondsMax = policy.keepAliveSecondsMax ?? configuration.keepAliveSecondsMax
         receiveMaximum = Int(max(1, policy.receiveMaximum ?? configuration.receiveMaximum))

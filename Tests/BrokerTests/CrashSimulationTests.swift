@@ -61,9 +61,10 @@ private struct CrashSimulation {
     /// What a client saw that the standard forbids.
     var brokenRules: [String] = []
 
-    init(seed: UInt64) throws {
+    init(seed: UInt64, releasesQoS2OnPubrel: Bool) throws {
         random = Seeded(state: seed)
         var configuration = BrokerConfiguration()
+        configuration.releasesQoS2OnPubrel = releasesQoS2OnPubrel
         configuration.inflightMessagesMax = 4
         configuration.queuedResidentBytesMax = 400
         configuration.loadBatchMessages = 3
@@ -319,9 +320,10 @@ private struct CrashSimulation {
     /// Seeds of one run of the tests; a failure names its seed.
     static let seeds: UInt64 = 300
 
-    @Test func nothingPromisedIsLostAndQoS2IsDeliveredExactlyOnceThroughCrashes() throws {
+    @Test(arguments: [false, true])
+    func nothingPromisedIsLostAndQoS2IsDeliveredExactlyOnceThroughCrashes(releasesQoS2OnPubrel: Bool) throws {
         for seed in 1...Self.seeds {
-            var simulation = try CrashSimulation(seed: seed)
+            var simulation = try CrashSimulation(seed: seed, releasesQoS2OnPubrel: releasesQoS2OnPubrel)
             try simulation.run(steps: 250)
             #expect(simulation.publishers.allSatisfy { $0.open.isEmpty }, "an exchange never ended, seed \(seed)")
             for (index, subscriber) in simulation.subscribers.enumerated() {

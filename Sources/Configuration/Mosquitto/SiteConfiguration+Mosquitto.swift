@@ -71,6 +71,7 @@ struct MosquittoTranslation {
             limits: limits(),
             sysInterval: .seconds(settings.sysIntervalSeconds),
             pidFile: settings.pidFile.map { path($0.value) },
+            user: settings.user?.value,
             handlers: [],
             siteKeyFile: nil,
             bridges: [],
@@ -278,7 +279,8 @@ struct MosquittoTranslation {
         limits.overflow = .dropNewest
         limits.maxPacketBytes = min(settings.maxPacketBytes, 268_435_455)
         limits.messageSizeLimit = settings.messageSizeLimit
-        limits.maxTopicLevels = 200
+        // 200 separators.
+        limits.maxTopicLevels = 201
         limits.maxSubscriptions = 1_000_000
         limits.maxSessions = settings.globalMaxClients ?? 10_000_000
         limits.sessionExpiryMax = settings.persistentClientExpirationSeconds.map { .seconds($0) }
@@ -312,7 +314,6 @@ struct MosquittoTranslation {
         }
         if settings.log.destinations.isEmpty { log.level = .none }
         for case .file(let path) in settings.log.destinations { log.file = self.path(path) }
-        log.connectionMessages = settings.log.connectionMessages
         return log
     }
 

@@ -1,4 +1,5 @@
 import Access
+import Audit
 import Broker
 import CausewayConfiguration
 import Foundation
@@ -21,32 +22,58 @@ extension Duration {
 
 extension BrokerConfiguration {
     init(_ site: SiteConfiguration, instanceID: String) {
-        self.init(site.limits, instanceID: instanceID)
+        self = site.compatibility == .mosquitto ? .mosquitto : BrokerConfiguration()
+        take(site.limits, instanceID)
         systemIntervalSeconds = UInt32(clamping: site.sysInterval.wholeSeconds)
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
         self.init()
+        take(limits, instanceID)
+    }
+
+    private mutating func take(_ limits: LimitsConfiguration, _ instanceID: String) {
         inflightMessagesMax = limits.maxInflightMessages
+        inflightBytesMax = limits.maxInflightBytes
         queuedMessagesMax = limits.maxQueuedMessages
         queuedBytesMax = limits.maxQueuedBytes
         overflow =
             switch limits.overflow {
             case .dropOldest: .dropOldest
-            case .dropNewest, .disconnect: .dropNewest
+            case .dropNewest: .dropNewest
+            case .disconnect: .disconnect
             }
         receiveMaximum = UInt16(clamping: limits.receiveMaximum)
         packetBytesMax = limits.maxPacketBytes
+        if limits.messageSizeLimit > 0 { payloadBytesMax = limits.messageSizeLimit }
         topicAliasMaximum = UInt16(clamping: limits.topicAliasMaximum)
         topicAliasMaximumOutbound = UInt16(clamping: limits.topicAliasMaximumOutbound)
         topicLevelsMax = limits.maxTopicLevels
         subscriptionsPerSessionMax = limits.maxSubscriptions
         retainedMessagesMax = limits.maxRetainedMessages
+        isRetainAvailable = limits.isRetainAvailable
+        checksRetainSource = limits.checkRetainSource
+        queuesQoS0 = limits.queueQoS0Messages
+        upgradesOutgoingQoS = limits.upgradeOutgoingQoS
+        clientIDPrefixes = limits.clientIDPrefixes
         sessionsMax = limits.maxSessions
         sessionExpirySecondsMax = limits.sessionExpiryMax.map { UInt32(clamping: $0.wholeSeconds) } ?? .max
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
         connectSeconds = limits.connectTimeout.wholeSeconds
         self.instanceID = instanceID
+    }
+}
+
+extension AuditConfiguration {
+    /// Reads the file of the key, if there is one.
+    init(_ settings: AuditSettings) throws {
+        self.init(directory: settings.path)
+        key = try settings.keyFile.map { Array(try SecretFile.read($0).utf8) }
+        fileBytesMax = settings.maxFileBytes
+        fileSecondsMax = Int(settings.maxFileAge.wholeSeconds)
+        keepSeconds = settings.keep.map { Int($0.wholeSeconds) }
+        sync = settings.sync == .system ? .system : .always
+        onFailure = settings.onFailure == .stop ? .stop : .continue
     }
 }
 

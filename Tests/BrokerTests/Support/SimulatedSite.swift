@@ -57,12 +57,13 @@ final class SimulatedSite {
 
     // MARK: - Events
 
-    func open(_ slot: UInt32, anonymous: Bool = true) {
+    func open(_ slot: UInt32, listener: String = "test", policy: ListenerPolicy? = nil) {
         generations[slot, default: 0] += 1
         closed[slot] = nil
         received[slot] = []
         decoders[slot] = nil
-        core.opened(id(slot), info: ConnectionInfo(listener: "test", remoteAddress: "sim", policy: policy), now: now)
+        let info = ConnectionInfo(listener: listener, remoteAddress: "sim", policy: policy ?? self.policy)
+        core.opened(id(slot), info: info, now: now)
     }
 
     /// Reads what the core sends as a client of this version would.
@@ -71,8 +72,13 @@ final class SimulatedSite {
     }
 
     @discardableResult
-    func connect(_ slot: UInt32, _ connect: Connect) throws -> Connack {
-        open(slot)
+    func connect(
+        _ slot: UInt32,
+        _ connect: Connect,
+        listener: String = "test",
+        policy: ListenerPolicy? = nil
+    ) throws -> Connack {
+        open(slot, listener: listener, policy: policy)
         decoders[slot] = PacketDecoder(version: connect.version, role: .client)
         try send(slot, .connect(connect))
         guard case .connack(let connack)? = takeFirst(slot, where: { if case .connack = $0 { true } else { false } })
