@@ -14,6 +14,8 @@ final class FuzzSite {
         var name: String
         /// QoS 1 and 2 messages given and not acknowledged: whether PUBREC was sent.
         var unanswered: [UInt16: (qos: QoS, isReceived: Bool)] = [:]
+        /// Identifiers of PUBREC that answered nothing; the core ends them with PUBREL.
+        var strayReceipts: Set<UInt16> = []
         var isConnected = false
         var aliases: [UInt16: TopicName] = [:]
     }
@@ -82,6 +84,9 @@ final class FuzzSite {
 
     func send(_ slot: UInt32, _ packet: Packet) throws {
         guard let client = clients[slot] else { return }
+        if case .pubrec(let answer) = packet, client.unanswered[answer.packetID] == nil {
+            clients[slot]?.strayReceipts.insert(answer.packetID)
+        }
         // As on the wire: what the encoder cannot write or the decoder refuses never reaches the core.
         var bytes = ByteBuffer()
         guard PacketEncoder.encode(packet, version: client.version, into: &bytes) else { return }
@@ -305,6 +310,8 @@ final class FuzzSite {
             guard client.unanswered[answer.packetID]?.qos != .atLeastOnce else {
                 throw FuzzFinding("PUBREL for a message of QoS 1")
             }
+            // It ends what never began, and opens nothing.
+            guard client.strayReceipts.remove(answer.packetID) == nil else { break }
             client.unanswered[answer.packetID] = (.exactlyOnce, true)
         case .disconnect, .suback, .unsuback, .puback, .pubrec, .pubcomp, .pingresp, .auth:
             guard client.isConnected else { throw FuzzFinding("\(packet) before CONNACK") }
