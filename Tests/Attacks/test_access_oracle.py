@@ -40,7 +40,7 @@ def test_s7_nobody_gets_too_much_or_too_little(arena, backend_class, seed):
     changes.sort()
     arena.note("seconds a change took, median and longest", [round(changes[len(changes) // 2], 3), round(changes[-1], 3)])
     assert not problems, "\n".join(problems[:20])
-    assert deliveries > count * 5, "hardly anything was delivered: the sequences prove nothing"
+    assert deliveries > count * 3, "hardly anything was delivered: the sequences prove nothing"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

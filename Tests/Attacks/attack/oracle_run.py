@@ -211,10 +211,11 @@ class Sequence:
 
     def lines(self):
         kinds = ["read", "write", "readwrite", "readwrite", "readwrite", "deny"]
-        found = dict.fromkeys((self.random.choice(kinds), self.filter()) for _ in range(self.random.randrange(1, 5)))
+        # Of one filter there is one line: where rules are entries of a role, a second one replaces the first.
+        found = {self.filter(): self.random.choice(kinds) for _ in range(self.random.randrange(1, 5))}
         if self.random.random() < 0.65:
-            found[("readwrite", f"{self.root}/#")] = None
-        return list(found)
+            found[f"{self.root}/#"] = "readwrite"
+        return [(kind, topic_filter) for topic_filter, kind in found.items()]
 
     # What is done.
 
@@ -347,6 +348,7 @@ class Sequence:
         for client in CLIENTS:
             self.rules(client)
             self.connect(client, clean=True, will=False)
+            self.subscribe(client)
         for _ in range(STEPS):
             client = self.random.choice(CLIENTS)
             if client in self.removed:
@@ -354,12 +356,15 @@ class Sequence:
             elif client not in self.peers:
                 self.random.choice([self.connect, self.connect, self.rules])(client)
             else:
-                choices = [self.publish] * 8 + [self.subscribe] * 5 + [
+                choices = [self.publish] * 12 + [self.subscribe] * 5 + [
                     self.rules, self.rules, self.rules, self.leave, self.drop, self.drop, self.connect, self.remove,
                 ]
                 if self.subscribed[client]:
                     choices.append(self.unsubscribe)
                 self.random.choice(choices)(client)
+        for peer in self.peers.values():
+            peer.drain(0.1)
+        self.log("settle", "")
         self.clean()
         return self.steps
 
