@@ -178,10 +178,11 @@ extension BrokerCore {
             guard let connection = connection(held.connection), connection.state == .connected,
                 let session = connection.session
             else { return }
-            effects.list.append(.send(held.connection, .suback(held.suback)))
+            guard answer(.suback(held.suback), on: connection, now: now, effects: &effects) else { return }
             sendRetained(held.retainedWanted, to: session, now: now, effects: &effects)
         case .unsuback(let id, let unsuback):
-            effects.list.append(.send(id, .unsuback(unsuback)))
+            guard let connection = connection(id) else { return }
+            answer(.unsuback(unsuback), on: connection, now: now, effects: &effects)
         }
     }
 

@@ -1,7 +1,7 @@
 import DequeModule
 import MQTT
 
-// Retained messages for new subscriptions: a few at once, many over as many turns as it takes (MQTT 5.0 section 3.3.1.3).
+// Retained messages for new subscriptions: a few at once, many over as many turns as it takes (section 3.3.1.3).
 
 /// A subscription whose retained messages are handed out over many turns.
 struct RetainedScan {

@@ -1,4 +1,5 @@
 import MQTT
+import NIOCore
 
 // SUBSCRIBE, UNSUBSCRIBE and what is retained (MQTT 5.0 sections 3.8 to 3.11, 3.3.1.3).
 extension BrokerCore {
@@ -163,6 +164,24 @@ extension BrokerCore {
         note(.copy(session: session.number, copy), &effects)
     }
 
+    /// Sends SUBACK or UNSUBACK, unless it is larger than the client takes [MQTT-3.1.2-24]: without it the client could
+    /// not go on, so then the connection ends. False if it has ended.
+    @discardableResult
+    func answer(_ packet: Packet, on connection: Connection, now: BrokerTime, effects: inout Effects) -> Bool {
+        if connection.isV5 && connection.clientPacketBytesMax != .max {
+            var bytes = ByteBuffer()
+            PacketEncoder.encode(packet, version: .v5, into: &bytes)
+            guard bytes.readableBytes <= Int(connection.clientPacketBytesMax) else {
+                let message = "the client asks for more at once than it takes an answer for"
+                close(connection, CloseReason(.packetTooLarge, statement: "MQTT-3.1.2-24", message), effects: &effects)
+                detach(connection, now: now, effects: &effects)
+                return false
+            }
+        }
+        effects.list.append(.send(connection.id, packet))
+        return true
+    }
+
     func handle(_ unsubscribe: Unsubscribe, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         guard let session = connection.session else { return }
         var filters: [TopicFilter?] = []
@@ -208,7 +227,7 @@ extension BrokerCore {
         if let sequence, journalAvailable {
             hold(until: sequence, .unsuback(connection.id, unsuback))
         } else {
-            effects.list.append(.send(connection.id, .unsuback(unsuback)))
+            answer(.unsuback(unsuback), on: connection, now: now, effects: &effects)
         }
     }
 }

@@ -36,8 +36,8 @@ public final class BrokerCore {
     var keptOrder: UInt64 = 0
     /// Subscriptions whose retained messages are handed out over many turns.
     var retainedScans: Deque<RetainedScan> = []
-    /// Whether there is work left that needs no event: call ``endTurn(now:effects:)`` again soon, after what was sent is
-    /// written and other events had their turn.
+    /// Whether there is work left that needs no event: call ``endTurn(now:effects:)`` again soon, after what was sent
+    /// is written and other events had their turn.
     public var wantsAnotherTurn: Bool { handsOutRetained || accessSweep != nil }
     var handsOutRetained = false
     /// What the publishers of retained messages may do, while some are handed out.

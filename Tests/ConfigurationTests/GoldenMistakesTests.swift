@@ -45,7 +45,7 @@ import Testing
         site.yaml:1:1: error: site: is missing (the name of this site, such as site: store-0042)
         site.yaml:1:1: error: sight: unknown setting 'sight' (known here: site, limits, compatibility, users, \
         access, listeners, site_broker, journal, handlers, site_key, bridges, audit, reload, sys_interval, pid_file, \
-        console, log)
+        user, console, log)
         site.yaml:3:11: error: listeners[0].bind: plain TCP on 0.0.0.0:1883 would carry passwords and data in the \
         clear (add 'tls:', bind to 127.0.0.1, or set 'insecure: true' if the network is protected otherwise)
         site.yaml:4:22: error: listeners[0].allow_anonymous: expected a truth value, found 'yes' (write true or \

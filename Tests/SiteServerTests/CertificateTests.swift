@@ -315,6 +315,30 @@ import X509
         }
     }
 
+    @Test("A proxy that passes TLS through says the address first; the client's own certificate is its name")
+    func proxyBeforeTLS() async throws {
+        var listener = listener()
+        listener.tls?.useIdentityAsUsername = true
+        listener.proxyProtocol = .init(version: .any, trustedNetworks: ["127.0.0.0/8"])
+        let guests = Guests()
+        try await TestServer.with([listener], authenticator: guests) { server in
+            let script = """
+                import socket, ssl
+                raw = socket.create_connection(("127.0.0.1", \(server.port)), 10)
+                raw.sendall(b"PROXY TCP4 192.0.2.5 10.0.0.1 6275 8883\\r\\n")
+                context = ssl.create_default_context(cafile="\(certificates.path("ca.pem"))")
+                context.load_cert_chain("\(certificates.path("till-7.pem"))", "\(certificates.path("till-7.key"))")
+                client = context.wrap_socket(raw, server_hostname="localhost")
+                client.sendall(bytes.fromhex("100c00044d5154540402003c0000"))
+                print(client.recv(4).hex())
+                """
+            let result = try Tool.run("python3", ["-c", script])
+            #expect(result.text.contains("20020000"), "\(result.text) \(server.log.tlsReasons)")
+            #expect(guests.names.withLock { $0 } == ["till-7"])
+            #expect(server.server.metrics.handshakeFailures == 0)
+        }
+    }
+
     @Test("MQTT over WebSocket over TLS")
     func webSocketOverTLS() async throws {
         var listener = listener(.none)

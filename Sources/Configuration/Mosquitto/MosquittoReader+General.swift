@@ -148,7 +148,9 @@ extension MosquittoReader {
             guard configuration.log.timestampFormat == nil else { throw duplicate(line) }
             configuration.log.timestampFormat = try line.text()
         case "log_facility": configuration.log.facility = try line.integer(0...7)
-        case "connection_messages": configuration.log.connectionMessages = try line.flag()
+        case "connection_messages":
+            configuration.log.connectionMessages = try line.flag()
+            note(.moot, "who comes and goes is told by the audit log, in site.yaml 'audit'", line)
         default: return false
         }
         return true

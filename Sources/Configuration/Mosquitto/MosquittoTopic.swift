@@ -17,6 +17,6 @@ enum MosquittoTopic {
 
     private static func isBounded(_ text: String) -> Bool {
         text.utf8.count <= TopicSyntax.bytesMax
-            && text.utf8.count(where: { $0 == UInt8(ascii: "/") }) <= TopicSyntax.levelsMax
+            && text.utf8.count(where: { $0 == UInt8(ascii: "/") }) < TopicSyntax.levelsMax
     }
 }

@@ -71,6 +71,7 @@ struct MosquittoTranslation {
             limits: limits(),
             sysInterval: .seconds(settings.sysIntervalSeconds),
             pidFile: settings.pidFile.map { path($0.value) },
+            user: settings.user?.value,
             handlers: [],
             siteKeyFile: nil,
             bridges: [],
@@ -313,7 +314,6 @@ struct MosquittoTranslation {
         }
         if settings.log.destinations.isEmpty { log.level = .none }
         for case .file(let path) in settings.log.destinations { log.file = self.path(path) }
-        log.connectionMessages = settings.log.connectionMessages
         return log
     }
 

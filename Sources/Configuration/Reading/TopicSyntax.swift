@@ -9,8 +9,8 @@ enum TopicSyntax {
 
     /// The longest topic [MQTT-4.7.3-3].
     static let bytesMax = 65_535
-    /// The most levels, the hard limit of `max_topic_levels`.
-    static let levelsMax = 200
+    /// The most levels, the hard limit of `max_topic_levels`: 200 separators, as Mosquitto has it.
+    static let levelsMax = 201
 
     /// What a pattern captures: the number of its wildcards and the names given to them.
     struct Captures: Equatable {

@@ -34,7 +34,6 @@ extension Field {
             if let level = fields.field("level").choice(LogConfiguration.Level.self) { log.level = level }
             if let format = fields.field("format").choice(LogConfiguration.Format.self) { log.format = format }
             log.file = fields.field("file").path(.database)
-            log.connectionMessages = fields.field("connection_messages").bool(default: true)
             return log
         } ?? LogConfiguration()
     }

@@ -74,6 +74,7 @@ extension Fields {
         let reload = field("reload").reload()
         let sysInterval = field("sys_interval").duration(0...65_535_000, secondsByDefault: true)
         let pidFile = field("pid_file").path(.database)
+        let user = field("user").words(maxBytes: 32)
         let console = field("console").console()
         let log = field("log").log()
         guard let site else { return nil }
@@ -90,6 +91,7 @@ extension Fields {
             audit: audit,
             reload: reload,
             pidFile: pidFile,
+            user: user,
             handlers: handlers,
             siteKeyFile: siteKeyFile,
             bridges: bridges,

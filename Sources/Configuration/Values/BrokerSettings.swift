@@ -176,8 +176,6 @@ public struct LogConfiguration: Sendable, Hashable {
     public var format = Format.text
     /// `file`: where the lines go. Nil: standard error.
     public var file: String?
-    /// `connection_messages`: whether clients that come and go have their lines. Default true.
-    public var connectionMessages = true
 
     /// The defaults.
     public init() {}

@@ -32,6 +32,8 @@ public struct SiteConfiguration: Sendable, Hashable {
     public var reload = ReloadConfiguration()
     /// `pid_file`: where the number of the process is written.
     public var pidFile: String?
+    /// `user`: who a process that was started by root becomes once its listeners are bound.
+    public var user: String?
     /// `handlers`.
     public var handlers: [HandlerConfiguration]
     /// `site_key.file`: the key pseudonyms and coupon codes are made with, kept on this machine.

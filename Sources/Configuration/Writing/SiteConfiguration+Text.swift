@@ -48,6 +48,7 @@ extension SiteConfiguration {
         yaml.gap()
         yaml.pair("sys_interval", Int(sysInterval.components.seconds), unless: 10)
         yaml.pair("pid_file", pidFile)
+        yaml.pair("user", user)
         yaml.mapping("log") { $0.write(log) }
         return yaml.text
     }
@@ -141,7 +142,6 @@ extension YAMLText {
         pair("level", log.level.rawValue, unless: common.level.rawValue)
         pair("format", log.format.rawValue, unless: common.format.rawValue)
         pair("file", log.file)
-        pair("connection_messages", log.connectionMessages, unless: true)
     }
 
     fileprivate mutating func write(_ limits: LimitsConfiguration) {

@@ -53,7 +53,7 @@ struct CheckCommand: ParsableCommand {
         let source = site.siteBroker.map { "attached to \($0.address)" } ?? Self.count(site.listeners.count, "listener")
         let summary =
             "site \(site.site), \(source), \(Self.count(site.handlers.count, "handler")), "
-            + Self.count(site.bridges.count, "bridge")
+            + Self.count(site.bridges.count + site.relays.count, "bridge")
         try report(problems, summary: summary)
     }
 

@@ -22,7 +22,7 @@ struct CloudCommand: AsyncParsableCommand {
 
         func run() async throws {
             let configuration = try ConfigurationFile.cloud(file)
-            let logger = Logger.make("causeway.cloud", configuration.log)
+            let logger = try Logger.make("causeway.cloud", configuration.log)
             let node: CloudNode
             do {
                 node = try await CloudNode.start(configuration, logger: logger)

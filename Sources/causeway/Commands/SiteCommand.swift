@@ -44,19 +44,23 @@ struct SiteCommand: AsyncParsableCommand {
         let source: SiteSource =
             if let mosquittoFile { .mosquitto(path: mosquittoFile, ports: ports) } else { .site(path: file ?? "") }
         guard let configuration = source.read(Output.problem) else { throw ExitCode.failure }
-        let logger = Logger.make("causeway.site", configuration.log)
+        let logger: Logger
         let node: SiteNode
         let pidFile: PIDFile?
         do {
+            logger = try Logger.make("causeway.site", configuration.log)
             node = try await SiteNode.start(configuration, logger: logger)
             pidFile = try configuration.pidFile.map { try PIDFile(path: $0) }
+            try configuration.user.map { try Privileges.drop(to: $0, owning: configuration) }
         } catch {
             Output.problem("\(source.path): \(error)")
             throw ExitCode.failure
         }
+        let reload = SiteReload(node, source: source, configuration: configuration, logger: logger)
         logger.notice("The site is up", metadata: ["cw_site": "\(configuration.site)"])
         await TerminationSignals.wait()
         logger.notice("The site stops")
+        reload.stop()
         await node.stop()
         pidFile?.remove()
     }

@@ -37,7 +37,7 @@ struct Demo {
     func run() async throws -> DemoProof {
         var logging = LogConfiguration()
         logging.level = logLevel
-        let logger = Logger.make("causeway.demo", logging)
+        let logger = try Logger.make("causeway.demo", logging)
         screen.say("Making certificates and configurations in \(folder)")
         let cloudConfiguration = try ConfigurationFile.cloud(try workspace.writeCloud())
         let cloud = try await CloudNode.start(cloudConfiguration, logger: logger)

@@ -9,7 +9,7 @@ extension SiteServerConfiguration {
     init(_ site: SiteConfiguration) {
         self.init(
             listeners: site.listeners.map { Listener($0, limits: site.limits) },
-            limits: SiteServerLimits(site.limits),
+            limits: SiteServerLimits(site),
             journalKeep: site.journal.keep
         )
         // Mosquitto takes a CONNECT of 100,000 bytes behind its fixed header.
@@ -108,6 +108,12 @@ extension ListenerPolicy {
 }
 
 extension SiteServerLimits {
+    init(_ site: SiteConfiguration) {
+        self.init(site.limits)
+        // Mosquitto takes a CONNECT of 100,000 bytes behind its fixed header.
+        if site.compatibility == .mosquitto { decoder.maxConnectBytes = 100_004 }
+    }
+
     init(_ limits: LimitsConfiguration) {
         self.init()
         connectionsMax = limits.maxConnections

@@ -1,4 +1,5 @@
 import Access
+import Audit
 import Broker
 import CausewayConfiguration
 import Foundation
@@ -60,6 +61,19 @@ extension BrokerConfiguration {
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)
         connectSeconds = limits.connectTimeout.wholeSeconds
         self.instanceID = instanceID
+    }
+}
+
+extension AuditConfiguration {
+    /// Reads the file of the key, if there is one.
+    init(_ settings: AuditSettings) throws {
+        self.init(directory: settings.path)
+        key = try settings.keyFile.map { Array(try SecretFile.read($0).utf8) }
+        fileBytesMax = settings.maxFileBytes
+        fileSecondsMax = Int(settings.maxFileAge.wholeSeconds)
+        keepSeconds = settings.keep.map { Int($0.wholeSeconds) }
+        sync = settings.sync == .system ? .system : .always
+        onFailure = settings.onFailure == .stop ? .stop : .continue
     }
 }
 

@@ -10,6 +10,13 @@ enum ReloadSettings {
         ("handlers", { $0.handlers != $1.handlers }),
         ("site_key", { $0.siteKeyFile != $1.siteKeyFile }),
         ("bridges", { $0.bridges != $1.bridges }),
+        ("compatibility", { $0.compatibility != $1.compatibility }),
+        ("limits", { $0.limits != $1.limits }),
+        ("sys_interval", { $0.sysInterval != $1.sysInterval }),
+        ("audit", { $0.audit != $1.audit }),
+        ("reload", { $0.reload != $1.reload }),
+        ("pid_file", { $0.pidFile != $1.pidFile }),
+        ("user", { $0.user != $1.user }),
         ("console", { $0.console != $1.console }),
         ("log", { $0.log != $1.log }),
     ]

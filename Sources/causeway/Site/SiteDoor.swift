@@ -1,14 +1,11 @@
 import Access
 import Broker
 import CausewayConfiguration
-import MQTT
 import SiteServer
 
 /// The door of a site: that of Access, and what Mosquitto's configuration adds to it.
 struct SiteDoor: Authenticator {
     private let door: ListenerAuthenticator
-    /// What client identifiers must begin with, one of these; empty: anything.
-    private let prefixes: [[UInt8]]
     /// Listeners where nobody has a password and a name counts all the same, as in Mosquitto: its ACL file may know it.
     private let trusting: Set<String>
 
@@ -16,7 +13,6 @@ struct SiteDoor: Authenticator {
         var own: [String: AuthenticationSet] = [:]
         for case (let listener?, let set) in doors { own[listener] = set }
         door = ListenerAuthenticator(doors[nil] ?? AuthenticationSet(), listeners: own)
-        prefixes = configuration.limits.clientIDPrefixes.map { Array($0.utf8) }
         let isMosquitto = configuration.compatibility == .mosquitto
         let open = configuration.listeners.filter { doors[$0.name] == nil && doors[nil] == nil }
         trusting = isMosquitto ? Set(open.map(\.name)) : []
@@ -26,11 +22,6 @@ struct SiteDoor: Authenticator {
         _ request: AuthenticationRequest,
         completion: @escaping @Sendable (AuthenticationResult) -> Void
     ) {
-        let identifier = request.clientID.utf8
-        guard prefixes.isEmpty || prefixes.contains(where: { identifier.starts(with: $0) }) else {
-            completion(.refused(.notAuthorized))
-            return
-        }
         let info = request.info
         if request.username != nil, request.method == nil, info.allowAnonymous, !info.useIdentityAsUsername,
             trusting.contains(info.listener)

@@ -1,4 +1,5 @@
 import Access
+import Audit
 import Broker
 import CausewayConfiguration
 import Foundation
@@ -22,6 +23,8 @@ final class SiteNode: Sendable {
     let bridges: SiteBridges?
     /// Bridges as Mosquitto's `connection` blocks describe them.
     let relays: SiteRelays
+    let access: SiteAccess
+    let audit: AuditWriter?
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
 
@@ -52,16 +55,21 @@ final class SiteNode: Sendable {
         let recovered = RecoveredSite()
         let oldest = OldestNeeded()
         let access = try await SiteAccess(configuration)
+        let audit = try configuration.audit.map { settings in
+            // What cannot be audited must not happen: the process is asked to end, in good order.
+            try AuditWriter(AuditConfiguration(settings), logger: logger) { kill(getpid(), SIGTERM) }
+        }
         let server = try makeServer(
             configuration,
             access: access,
+            audit: audit,
             opened: opened,
             recovered: recovered,
             readers: (bridges?.readers ?? []) + handlerReaders,
             oldest: oldest,
             logger: logger
         )
-        access.attach(server, audit: nil)
+        access.attach(server, audit: audit)
         opened?.notices.add { [weak server] in server?.journalNotice($0) }
         let relays = try SiteRelays(configuration, server: server, logger: logger)
         // Bridges and handlers hold the journal's tail from before the first checkpoint on.
@@ -100,7 +108,7 @@ final class SiteNode: Sendable {
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, relays, console, probe)
+        return SiteNode(listeners, journal, server, runtime, bridges, relays, access, audit, console, probe)
     }
 
     private init(
@@ -110,6 +118,8 @@ final class SiteNode: Sendable {
         _ runtime: HandlerRuntime?,
         _ bridges: SiteBridges?,
         _ relays: SiteRelays,
+        _ access: SiteAccess,
+        _ audit: AuditWriter?,
         _ console: ConsoleTask?,
         _ probe: StatisticsProbe
     ) {
@@ -119,6 +129,8 @@ final class SiteNode: Sendable {
         self.runtime = runtime
         self.bridges = bridges
         self.relays = relays
+        self.access = access
+        self.audit = audit
         self.console = console
         self.probe = probe
     }
@@ -132,6 +144,7 @@ final class SiteNode: Sendable {
         runtime?.stop()
         await server.shutDown()
         journal?.close()
+        audit?.close()
     }
 
     private static func handlerReaders(
@@ -146,6 +159,7 @@ final class SiteNode: Sendable {
     private static func makeServer(
         _ configuration: SiteConfiguration,
         access: SiteAccess,
+        audit: AuditWriter?,
         opened: SiteJournal?,
         recovered: RecoveredSite,
         readers: [(name: String, filters: [TopicFilter])],
@@ -157,6 +171,7 @@ final class SiteNode: Sendable {
             configuration: SiteServerConfiguration(configuration),
             journal: opened?.journal,
             authenticator: access,
+            audit: audit,
             controlPlane: access.controlPlane,
             logger: logger,
             externalOldestNeeded: { oldest.value },

@@ -38,6 +38,9 @@ final class SiteRelays: Sendable {
         _ = service.waitUntilAttached(milliseconds: Self.attachMilliseconds)
     }
 
+    /// Whether the relays of a configuration can be had. Changes nothing.
+    func check(_ configuration: SiteConfiguration) throws { _ = try Self.settings(configuration) }
+
     /// Takes over a changed configuration: relays are added, changed and removed, the others go on.
     func reload(_ configuration: SiteConfiguration) throws {
         try service.apply(try Self.settings(configuration))

@@ -312,6 +312,25 @@ import Testing
         #expect((site.largestBytes[1] ?? 0) <= Int(bytesMax))
     }
 
+    @Test(
+        "[MQTT-3.1.2-24] a client that takes no answer as large as the one it asks for is closed",
+        arguments: [true, false]
+    )
+    func answerTooLarge(subscribes: Bool) throws {
+        let site = try SimulatedSite()
+        var connect = Connect.v5("c", clean: false, expiry: 60)
+        connect.properties.values.append(.maximumPacketSize(60))
+        try site.connect(1, connect)
+        let filters = (0..<100).map { "t/\($0)" }
+        if subscribes {
+            try site.send(1, .subscribe(Subscribe(packetID: 1, requests: filters.map { .init(filter: $0) })))
+        } else {
+            try site.send(1, .unsubscribe(Unsubscribe(packetID: 1, filters: filters)))
+        }
+        #expect(site.closed[1]?.reason == .packetTooLarge)
+        #expect((site.largestBytes[1] ?? 0) <= 60)
+    }
+
     @Test("[MQTT-3.1.2-28] no response information goes to a client that asks for none")
     func responseInformation() throws {
         let site = try SimulatedSite()

@@ -152,6 +152,27 @@ import Testing
         }
     }
 
+    @Test("[MQTT-3.2.2-8] every refusal of CONNACK is one of its reason codes, and one of the return codes before 5.0")
+    func connackReasons() throws {
+        let allowed: Set<UInt8> = [
+            0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B,
+            0x9C, 0x9D, 0x9F,
+        ]
+        var configuration = BrokerConfiguration()
+        configuration.sessionsMax = 1
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(9, .v5("only"))
+        var method = Connect.v5("c")
+        method.properties.values.append(.authenticationMethod("NONE"))
+        var will = Connect.v5("c")
+        will.will = Will(topic: "$SYS/x", payload: ByteBuffer(), qos: .atMostOnce, retain: false)
+        for connect in [Connect.v5("c"), .v3("c"), method, will, .v3("", clean: false)] {
+            let reason = try site.connect(1, connect).reason
+            #expect(allowed.contains(reason.rawValue), "\(reason)")
+            #expect(site.closed[1] != nil)
+        }
+    }
+
     @Test(
         "section 2.1.2: a packet that only a server sends ends the connection",
         arguments: [

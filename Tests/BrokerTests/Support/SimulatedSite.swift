@@ -33,6 +33,8 @@ final class SimulatedSite {
     private(set) var closed: [UInt32: CloseReason] = [:]
     /// The most effects of one turn.
     private(set) var largestTurn = 0
+    /// What the listener grants to connections that are opened from now on.
+    var policy = ListenerPolicy()
     /// The size of the largest packet that was sent to each client.
     private(set) var largestBytes: [UInt32: Int] = [:]
     private var decoders: [UInt32: PacketDecoder] = [:]
@@ -55,12 +57,12 @@ final class SimulatedSite {
 
     // MARK: - Events
 
-    func open(_ slot: UInt32, listener: String = "test", policy: ListenerPolicy = .init()) {
+    func open(_ slot: UInt32, listener: String = "test", policy: ListenerPolicy? = nil) {
         generations[slot, default: 0] += 1
         closed[slot] = nil
         received[slot] = []
         decoders[slot] = nil
-        let info = ConnectionInfo(listener: listener, remoteAddress: "sim", policy: policy)
+        let info = ConnectionInfo(listener: listener, remoteAddress: "sim", policy: policy ?? self.policy)
         core.opened(id(slot), info: info, now: now)
     }
 
@@ -74,7 +76,7 @@ final class SimulatedSite {
         _ slot: UInt32,
         _ connect: Connect,
         listener: String = "test",
-        policy: ListenerPolicy = .init()
+        policy: ListenerPolicy? = nil
     ) throws -> Connack {
         open(slot, listener: listener, policy: policy)
         decoders[slot] = PacketDecoder(version: connect.version, role: .client)

@@ -1,0 +1,114 @@
+import Broker
+import CausewayConfiguration
+import Logging
+import SiteServer
+import Synchronization
+
+/// Reads a site's configuration again when SIGHUP comes or a watched file changes, and puts it in force as a whole.
+final class SiteReload: Sendable {
+    private let signal: ReloadSignal
+    private let watch: FileWatch?
+
+    /// Listens from now on.
+    init(_ node: SiteNode, source: SiteSource, configuration: SiteConfiguration, logger: Logger) {
+        let holder = WatchHolder()
+        let coordinator = ReloadCoordinator(
+            current: configuration,
+            parts: [
+                // The listeners check as they commit, so they come first.
+                ListenerReloading(server: node.server), AccessReloading(access: node.access, server: node.server),
+                RelayReloading(relays: node.relays), RestartReloading(),
+            ],
+            audit: node.audit,
+            logger: logger,
+            watch: { holder.watch?.watch($0) },
+            load: {
+                var problems: [String] = []
+                guard let loaded = source.read({ problems.append($0) }) else { throw ReloadRefusal(problems: problems) }
+                return LoadedConfiguration(value: loaded, files: ReloadSettings.files(loaded))
+            }
+        )
+        // Unstructured: a signal has no task that it could belong to.
+        signal = ReloadSignal { Task { await coordinator.reload(.asked) } }
+        guard configuration.reload.watchesFiles else {
+            watch = nil
+            return
+        }
+        let watch = FileWatch { changed in Task { await coordinator.reload(.changed(changed)) } }
+        watch.watch(ReloadSettings.files(configuration))
+        holder.watch = watch
+        self.watch = watch
+    }
+
+    /// Listens no more.
+    func stop() {
+        signal.stop()
+        watch?.stop()
+    }
+}
+
+/// Breaks the circle of the coordinator, which says what is watched, and the watch, which asks it to act.
+private final class WatchHolder: Sendable {
+    private let state = Mutex<FileWatch?>(nil)
+
+    var watch: FileWatch? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
+/// Certificates, authorities, revocation lists, limits and policies of listeners.
+private struct ListenerReloading: Reloadable {
+    let server: SiteServer
+    var name: String { "listeners" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        let listeners = SiteServerConfiguration(new).listeners
+        return PreparedReload { [server] in
+            let report = try await server.reload(listeners: listeners)
+            return ReloadNotes(
+                applied: report.reloaded.map { "listener \($0)" },
+                needRestart: report.needRestart.map { "listener \($0)" }
+            )
+        }
+    }
+}
+
+/// Users, rules, tokens' keys and dynamic security.
+private struct AccessReloading: Reloadable {
+    let access: SiteAccess
+    let server: SiteServer
+    var name: String { "access" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        let reading = try await SiteAccess.read(new)
+        return PreparedReload { [access, server] in
+            server.accessChanged(try access.adopt(reading))
+            return ReloadNotes(applied: ["access"])
+        }
+    }
+}
+
+/// Bridges as Mosquitto's `connection` blocks describe them.
+private struct RelayReloading: Reloadable {
+    let relays: SiteRelays
+    var name: String { "bridges" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        try relays.check(new)
+        return PreparedReload { [relays] in
+            try relays.reload(new)
+            return ReloadNotes(applied: new.relays.isEmpty ? [] : ["bridges"])
+        }
+    }
+}
+
+/// What counts from the next start on.
+private struct RestartReloading: Reloadable {
+    var name: String { "settings" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        let names = ReloadSettings.needRestart(old, new)
+        return PreparedReload { ReloadNotes(needRestart: names) }
+    }
+}
