@@ -173,7 +173,10 @@ class Target:
         self.after = self.resident()
         if growth >= self.growth:
             wrong.append(f"{growth / MEBIBYTE:.1f} MiB more in memory after the attack")
-        if self.audit_folder is not None:
+        is_kept = self.audit_folder is not None and (
+            self.audit_folder.exists() or "CAUSEWAY_PARTIAL" not in os.environ
+        )
+        if is_kept:
             for words in self.audits:
                 def found():
                     return any(all(word in line for word in words) for line in self.audit_lines())

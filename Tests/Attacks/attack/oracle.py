@@ -221,6 +221,9 @@ class Model:
         # Whether a will goes out when a user is removed is left to the broker.
         return Expected(set(), sent.must | sent.may | everybody, []), wrong
 
+    def settle_step(self, step):
+        return Expected(set(), set(), []), None
+
     def restore_step(self, step):
         self.removed.discard(step["client"])
         return Expected(set(), set(), []), None
@@ -245,21 +248,41 @@ class Model:
 
 
 def judge(steps):
-    """Everything that is wrong with a run: (index of the step, kind, what)."""
-    model, found = Model(), []
+    """Everything that is wrong with a run: (index of the step, kind, what).
+
+    What waited for a session, and what is retained, may come a little after the CONNACK or the SUBACK: it has to come
+    before the end, unless the client goes away or loses its right first.
+    """
+    model, found, topics, late, excused = Model(), [], {}, {}, set()
     for index, step in enumerate(steps):
+        if step["op"] == "publish":
+            topics[step["payload"]] = step["topic"]
+        elif step.get("will"):
+            topics[step["will"][1]] = step["will"][0]
         expected, wrong = model.apply(step)
         if wrong:
             found.append((index, "outcome", f"{step['op']}: {wrong}"))
         got = {(client, payload) for client, payloads in step["got"].items() for payload in payloads}
         members = {(client, payload) for group, payload in expected.one_of for client in group}
         for client, payload in sorted(got - expected.must - expected.may - members):
-            found.append((index, "unauthorised", f"{client} got {payload}"))
-        for client, payload in sorted(expected.must - got):
-            found.append((index, "denied", f"{client} did not get {payload}"))
+            is_due = (client, payload) in late or (client, payload) in excused
+            if is_due and model.allowed(client, READ, topics[payload]):
+                late.pop((client, payload), None)
+            else:
+                found.append((index, "unauthorised", f"{client} got {payload}"))
+        for pair in sorted(expected.must - got):
+            if step["op"] in ("connect", "subscribe"):
+                late[pair] = index
+            else:
+                found.append((index, "denied", f"{pair[0]} did not get {pair[1]}"))
         for group, payload in expected.one_of:
             if not any((client, payload) in got for client in group):
                 found.append((index, "denied", f"nobody of {sorted(group)} got {payload}"))
+        for client, payload in list(late):
+            if client not in model.online or not model.allowed(client, READ, topics[payload]):
+                del late[client, payload]
+                excused.add((client, payload))
+    found += [(index, "denied", f"{client} never got {payload}") for (client, payload), index in late.items()]
     return found
 
 

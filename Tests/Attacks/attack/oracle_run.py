@@ -14,12 +14,18 @@ from .peer import Closed, Peer
 CLIENTS = ["u0", "u1", "u2", "u3"]
 WORDS = ["a", "b", "c"]
 STEPS = 40
+# Every client may read a topic of its own, which no random filter reaches: what comes on it came behind everything else.
+BARRIER = "barrier"
 # How long a change of the rules may take before the run counts it as not done.
 CHANGE_SECONDS = 20.0
 
 
 def password(name):
     return f"{name} has a long password"
+
+
+def own_barrier(client):
+    return ("read", f"{BARRIER}/{client}")
 
 
 class AclFile:
@@ -47,13 +53,13 @@ class AclFile:
 
     def write(self):
         blocks = [
-            f"user {client}\n" + "".join(f"topic {kind} {one}\n" for kind, one in lines)
-            for client, lines in self.lines.items() if lines
+            f"user {client}\n" + "".join(f"topic {kind} {one}\n" for kind, one in [own_barrier(client), *lines])
+            for client, lines in self.lines.items()
         ]
         # The administrator may publish to the newest version's topic alone: that tells when the rules are in force.
         head = (
             "user bystander\ntopic readwrite bystander/#\n\n"
-            f"user admin\ntopic readwrite s/#\ntopic readwrite barrier\ntopic write version/{self.version}\n"
+            f"user admin\ntopic readwrite s/#\ntopic write {BARRIER}/#\ntopic write version/{self.version}\n"
         )
         self.acl.write_text(head + "\n" + "\n".join(blocks))
         self.passwords.write_text("".join(
@@ -160,7 +166,8 @@ class DynamicSecurity:
 
     def rules(self, client, lines):
         # Of the same kind and filter there is one entry in a role.
-        return self.ask({"command": "modifyRole", "rolename": f"role-{client}", "acls": self.acls(dict.fromkeys(lines))})
+        acls = self.acls(dict.fromkeys([own_barrier(client), *lines]))
+        return self.ask({"command": "modifyRole", "rolename": f"role-{client}", "acls": acls})
 
     def remove(self, client):
         return self.ask({"command": "disableClient", "username": client})
@@ -203,17 +210,18 @@ class Sequence:
         return share + self.filter()
 
     def lines(self):
-        kinds = ["read", "write", "readwrite", "readwrite", "deny"]
-        found = dict.fromkeys((self.random.choice(kinds), self.filter()) for _ in range(self.random.randrange(1, 5)))
-        if self.random.random() < 0.5:
-            found[("readwrite", f"{self.root}/#")] = None
-        return list(found)
+        kinds = ["read", "write", "readwrite", "readwrite", "readwrite", "deny"]
+        # Of one filter there is one line: where rules are entries of a role, a second one replaces the first.
+        found = {self.filter(): self.random.choice(kinds) for _ in range(self.random.randrange(1, 5))}
+        if self.random.random() < 0.65:
+            found[f"{self.root}/#"] = "readwrite"
+        return [(kind, topic_filter) for topic_filter, kind in found.items()]
 
     # What is done.
 
     def log(self, op, client, outcome=None, **more):
         """Writes a step down, with everything that has come since the last one."""
-        self.admin.publish("barrier" if self.backend.name == "acl_file" else f"{self.root}/barrier/none", b"")
+        self.admin.publish(f"{BARRIER}/nobody", b"")
         got, closed = {}, []
         for name, peer in list(self.peers.items()):
             try:
@@ -223,9 +231,10 @@ class Sequence:
                 self.peers.pop(name).close()
                 if self.peers_clean[name]:
                     self.subscribed[name] = []
-            if peer.messages:
-                got[name] = [message.payload.decode() for message in peer.messages]
-                peer.messages.clear()
+            found = [message.payload.decode() for message in peer.messages if not message.topic.startswith(BARRIER)]
+            peer.messages.clear()
+            if found:
+                got[name] = found
         self.steps.append({"op": op, "client": client, "outcome": outcome or {}, "got": got, **more})
         if closed:
             self.steps[-1]["closed"] = closed
@@ -244,7 +253,7 @@ class Sequence:
             # What was on the way to the old connection was sent before the takeover.
             old.acknowledges = False
             old.drain(0)
-            late = [message.payload.decode() for message in old.messages]
+            late = [message.payload.decode() for message in old.messages if not message.topic.startswith(BARRIER)]
             old.close()
         if connack.reason:
             peer.close()
@@ -255,10 +264,21 @@ class Sequence:
             self.peers_clean[client] = clean
             if clean:
                 self.subscribed[client] = []
+        if connack.reason == 0:
+            self.wait_behind_queue(client, peer)
         outcome = {"reason": connack.reason, "session_present": connack.session_present}
         self.log("connect", client, outcome, clean=clean, will=chosen)
         if late:
             self.steps[-1]["got"].setdefault(client, []).extend(late)
+
+    def wait_behind_queue(self, client, peer):
+        """What waited for a session is read from the journal and sent after CONNACK: until all of it has come."""
+        topic = f"{BARRIER}/{client}"
+        peer.subscribe((topic, 1))
+        mark = f"behind {next(self.numbers)}".encode()
+        self.admin.publish(topic, mark)
+        while not any(message.topic == topic and message.payload == mark for message in peer.messages):
+            assert peer.step(CHANGE_SECONDS) is not None, "the barrier does not come"
 
     def leave(self, client):
         peer = self.peers.pop(client)
@@ -328,6 +348,7 @@ class Sequence:
         for client in CLIENTS:
             self.rules(client)
             self.connect(client, clean=True, will=False)
+            self.subscribe(client)
         for _ in range(STEPS):
             client = self.random.choice(CLIENTS)
             if client in self.removed:
@@ -335,12 +356,15 @@ class Sequence:
             elif client not in self.peers:
                 self.random.choice([self.connect, self.connect, self.rules])(client)
             else:
-                choices = [self.publish] * 8 + [self.subscribe] * 5 + [
-                    self.rules, self.rules, self.leave, self.drop, self.connect, self.remove,
+                choices = [self.publish] * 12 + [self.subscribe] * 5 + [
+                    self.rules, self.rules, self.rules, self.leave, self.drop, self.drop, self.connect, self.remove,
                 ]
                 if self.subscribed[client]:
                     choices.append(self.unsubscribe)
                 self.random.choice(choices)(client)
+        for peer in self.peers.values():
+            peer.drain(0.1)
+        self.log("settle", "")
         self.clean()
         return self.steps
 
