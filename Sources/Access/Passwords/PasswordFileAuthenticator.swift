@@ -7,8 +7,8 @@ internal import Synchronization
 /// Checks user names and passwords, of a password file or of dynamic security.
 ///
 /// Hashing takes milliseconds by design, so it happens on a thread of its own with a bounded queue: a storm of wrong
-/// passwords delays those who log in, never those who are in. An unknown user costs what a known one does. Who fails too
-/// often from one address is refused for a while without a check.
+/// passwords delays those who log in, never those who are in. An unknown user costs what a known one does. Who fails
+/// too often from one address is refused for a while without a check.
 public final class PasswordFileAuthenticator: Sendable {
     /// Costs of hashes that one check goes through, so that its time does not tell whose it is.
     static let costsMax = 4

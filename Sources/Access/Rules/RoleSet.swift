@@ -116,8 +116,8 @@ public struct RoleSet: AccessSource {
 
     /// Compiles them.
     ///
-    /// - Throws: ``AccessError`` if a name is unknown or stands twice, or a filter is none or uses what its users do not
-    ///   bind.
+    /// - Throws: ``AccessError`` if a name is unknown or stands twice, or a filter is none or uses what its users do
+    ///   not bind.
     public init(
         roles: [Role],
         groups: [Group] = [],
