@@ -16,6 +16,8 @@ final class FuzzSite {
         var unanswered: [UInt16: (qos: QoS, isReceived: Bool)] = [:]
         /// Identifiers of PUBREC that answered nothing; the core ends them with PUBREL.
         var strayReceipts: Set<UInt16> = []
+        /// Identifiers of PUBREC that answered a message.
+        var receipts: Set<UInt16> = []
         var isConnected = false
         var aliases: [UInt16: TopicName] = [:]
     }
@@ -84,9 +86,7 @@ final class FuzzSite {
 
     func send(_ slot: UInt32, _ packet: Packet) throws {
         guard let client = clients[slot] else { return }
-        if case .pubrec(let answer) = packet, client.unanswered[answer.packetID] == nil {
-            clients[slot]?.strayReceipts.insert(answer.packetID)
-        }
+        noteAnswer(packet, of: slot)
         // As on the wire: what the encoder cannot write or the decoder refuses never reaches the core.
         var bytes = ByteBuffer()
         guard PacketEncoder.encode(packet, version: client.version, into: &bytes) else { return }
@@ -101,6 +101,26 @@ final class FuzzSite {
             core.violated(id(slot), error: error, now: now, effects: &effects)
         }
         try settle()
+    }
+
+    /// Any answer ends what the core takes it for, whether the client meant it or not.
+    private func noteAnswer(_ packet: Packet, of slot: UInt32) {
+        guard let client = clients[slot] else { return }
+        switch packet {
+        case .puback(let answer) where client.unanswered[answer.packetID]?.qos == .atLeastOnce:
+            clients[slot]?.unanswered[answer.packetID] = nil
+        case .pubrec(let answer):
+            guard let message = client.unanswered[answer.packetID], message.qos == .exactlyOnce else {
+                clients[slot]?.strayReceipts.insert(answer.packetID)
+                break
+            }
+            clients[slot]?.receipts.insert(answer.packetID)
+            if answer.reason.isError { clients[slot]?.unanswered[answer.packetID] = nil }
+        case .pubcomp(let answer) where client.receipts.contains(answer.packetID):
+            clients[slot]?.receipts.remove(answer.packetID)
+            clients[slot]?.unanswered[answer.packetID] = nil
+        default: break
+        }
     }
 
     /// The client answers one of the messages that it was given, as it should.
