@@ -71,8 +71,8 @@ public final class Relay: Sendable {
         }
     }
 
-    /// Waits until the relay has its session with the site's broker and its subscriptions there, so that nothing that is
-    /// published from now on passes it by.
+    /// Waits until the relay has its session with the site's broker and its subscriptions there, so that nothing that
+    /// is published from now on passes it by.
     /// - Returns: whether it has, before the time was up.
     public func waitUntilAttached(milliseconds: UInt64) -> Bool {
         attached.wait(until: MonotonicClock.nanoseconds() &+ milliseconds &* 1_000_000, keepRaised: true)

@@ -38,14 +38,6 @@ final class SiteRelays: Sendable {
         _ = service.waitUntilAttached(milliseconds: Self.attachMilliseconds)
     }
 
-    /// Whether the relays of a configuration can be had. Changes nothing.
-    func check(_ configuration: SiteConfiguration) throws { _ = try Self.settings(configuration) }
-
-    /// Takes over a changed configuration: relays are added, changed and removed, the others go on.
-    func reload(_ configuration: SiteConfiguration) throws {
-        try service.apply(try Self.settings(configuration))
-    }
-
     func stop() { service.stop() }
 
     /// A client of the core inside this process. Its topic lines are the operator's word on what it may do, so no rule

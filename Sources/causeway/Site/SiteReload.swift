@@ -17,7 +17,7 @@ final class SiteReload: Sendable {
             parts: [
                 // The listeners check as they commit, so they come first.
                 ListenerReloading(server: node.server), AccessReloading(access: node.access, server: node.server),
-                RelayReloading(relays: node.relays), RestartReloading(),
+                node.relays, RestartReloading(),
             ],
             audit: node.audit,
             logger: logger,
@@ -85,20 +85,6 @@ private struct AccessReloading: Reloadable {
         return PreparedReload { [access, server] in
             server.accessChanged(try access.adopt(reading))
             return ReloadNotes(applied: ["access"])
-        }
-    }
-}
-
-/// Bridges as Mosquitto's `connection` blocks describe them.
-private struct RelayReloading: Reloadable {
-    let relays: SiteRelays
-    var name: String { "bridges" }
-
-    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
-        try relays.check(new)
-        return PreparedReload { [relays] in
-            try relays.reload(new)
-            return ReloadNotes(applied: new.relays.isEmpty ? [] : ["bridges"])
         }
     }
 }
