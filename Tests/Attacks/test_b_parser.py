@@ -25,7 +25,7 @@ WRONG = {MALFORMED, PROTOCOL_ERROR}
 
 
 def refused(target, data, reasons, version=V5, **options):
-    target.expect_audit("protocol.violated")
+    target.expect_violation()
     reason = after_connect(target.port, data, version=version, **options)
     # A broker need not say why; ours does, from 5.0 on.
     may_be_silent = version != V5 or target.is_mosquitto

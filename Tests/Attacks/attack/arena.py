@@ -23,6 +23,18 @@ STARVED_SECONDS = 30.0
 WARM_UP_ROUNDS = 10
 
 
+# Stands for a record of a connection that the broker ended for what came on it.
+VIOLATION = ("a violation",)
+
+
+def holds(line, words):
+    """Whether a record of the audit log is the one that is looked for."""
+    if words is VIOLATION:
+        ended = '"client.disconnected"' in line and '"reason"' in line and "the connection was lost" not in line
+        return ended or '"protocol.violated"' in line
+    return all(word in line for word in words)
+
+
 class Bystander:
     """A client that was there before, sends itself messages all the time, and notes how long each took."""
 
@@ -150,6 +162,10 @@ class Target:
         """Where the site keeps an audit log, a record must hold all these words."""
         self.audits.append(words)
 
+    def expect_violation(self):
+        """Where the site keeps an audit log, it must say that a connection was ended for what came on it."""
+        self.audits.append(VIOLATION)
+
     def judge(self):
         """After the attack: what is wrong with the broker. An empty list is what a test wants."""
         wrong = []
@@ -179,7 +195,7 @@ class Target:
         if is_kept:
             for words in self.audits:
                 def found():
-                    return any(all(word in line for word in words) for line in self.audit_lines())
+                    return any(holds(line, words) for line in self.audit_lines())
                 try:
                     wait_until(found, "an audit record", 5)
                 except AssertionError:
