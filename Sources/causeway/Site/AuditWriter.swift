@@ -58,16 +58,3 @@ final class AuditWriter: AuditSink {
         }
     }
 }
-
-extension AuditConfiguration {
-    /// The audit log as `audit:` of a site asks for it.
-    init(_ settings: AuditSettings) throws {
-        self.init(directory: settings.path)
-        key = try settings.keyFile.map { Array(try SecretFile.read($0).utf8) }
-        fileBytesMax = settings.maxFileBytes
-        fileSecondsMax = Int(settings.maxFileAge.components.seconds)
-        keepSeconds = settings.keep.map { Int($0.components.seconds) }
-        sync = settings.sync == .always ? .always : .system
-        onFailure = settings.onFailure == .stop ? .stop : .continue
-    }
-}
