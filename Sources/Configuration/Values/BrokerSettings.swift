@@ -126,6 +126,9 @@ public struct JournalConfiguration: Sendable, Hashable {
     public var segmentBytes = 64 << 20
     /// `keep`: how long records stay after every reader has passed them, for replay. Default 0.
     public var keep = Duration.zero
+    /// The file that stands for the journal where somebody expects another broker's database: when it is missing, the
+    /// site starts empty. Set while a mosquitto.conf is run from; `site.yaml` has no word for it.
+    public var marker: String?
 
     /// The defaults.
     public init() {}
