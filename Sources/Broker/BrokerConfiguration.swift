@@ -109,8 +109,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     /// a second record.
     public var releasesQoS2OnPubrel = false
     /// Whether Mosquitto's way goes where the standard leaves it open or says otherwise: a malformed packet is answered
-    /// with the code that Mosquitto gives it, a malformed filter ends the connection rather than being refused in SUBACK,
-    /// and a session that is taken over and goes on publishes no will.
+    /// with the code that Mosquitto gives it, a malformed filter ends the connection rather than being refused in
+    /// SUBACK, and a session that is taken over and goes on publishes no will.
     public var followsMosquitto = false
     /// Whether DISCONNECT says in words why, to clients that want to know.
     public var sendsReasonStrings = true

@@ -109,8 +109,8 @@ struct InflightTable {
         return packetID
     }
 
-    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had one
-    /// from the moment it came.
+    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had
+    /// one from the moment it came.
     mutating func skipPacketID(_ qos: QoS) {
         if qos != .atMostOnce { nextPacketID &+= 1 }
     }
