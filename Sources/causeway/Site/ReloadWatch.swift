@@ -1,3 +1,5 @@
+// Where the whole module is compiled at once, as in a release build, `stat` is CoreFoundation's to the compiler.
+import CoreFoundation
 import Dispatch
 import Foundation
 import Synchronization
