@@ -96,6 +96,23 @@ final class SiteBridges: Sendable {
     /// Messages that bridges have numbered and nobody has confirmed.
     var backlog: UInt64 { services.reduce(0) { $0 + $1.health.queueMessages } }
 
+    /// For `$SYS`.
+    var systemValues: [String: String] {
+        var values: [String: String] = [:]
+        for service in services {
+            let health = service.health
+            let place = "bridge/\(service.settings.name)/"
+            values[place + "state"] = health.state.rawValue
+            values[place + "queued/messages"] = "\(health.queueMessages)"
+            values[place + "queued/bytes"] = "\(health.queueBytes)"
+            values[place + "inflight"] = "\(health.inflight)"
+            values[place + "acked"] = "\(health.acknowledgedTotal)"
+            values[place + "resent"] = "\(health.resentTotal)"
+            values[place + "dropped"] = "\(health.dropped.values.reduce(0, &+))"
+        }
+        return values
+    }
+
     var metrics: [MetricFamily] {
         let bridges = services.map { ($0.settings.name, $0.health) }
         func samples(_ value: (BridgeHealth) -> Double) -> [MetricSample] {

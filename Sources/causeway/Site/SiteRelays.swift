@@ -69,6 +69,21 @@ final class SiteRelays: Sendable {
 
     // MARK: - Figures
 
+    /// For `$SYS`.
+    var systemValues: [String: String] {
+        var values: [String: String] = [:]
+        for (name, health) in service.health {
+            let place = "bridge/\(name)/"
+            values[place + "state"] = health.state.rawValue
+            values[place + "queued/messages"] = "\(health.waiting)"
+            values[place + "inflight"] = "\(health.inflight)"
+            values[place + "acked"] = "\(health.acknowledgedTotal)"
+            values[place + "resent"] = "\(health.resentTotal)"
+            values[place + "dropped"] = "\(health.dropped.values.reduce(0, &+))"
+        }
+        return values
+    }
+
     var metrics: [MetricFamily] {
         let relays = service.health
         guard !relays.isEmpty else { return [] }
