@@ -79,7 +79,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var clientIDOwnership: ClientIDOwnership = .identity
     /// Denials of one connection that the audit log is told of in a minute; the rest is counted in the next one.
     public var auditedDenialsPerMinute: Int = 30
-    /// Refused connections that the audit log is told of in a second; the rest is counted in the next one.
+    /// Refused connections and violations of the protocol that the audit log is told of in a second; the rest is
+    /// counted in the next one.
     public var auditedRefusalsPerSecond: Int = 100
     /// Sessions that one turn looks at after a change of the rules.
     public var accessSweepSessions: Int = 65_536

@@ -1,4 +1,4 @@
-// Where the whole module is compiled at once, as in a release build, `stat` is CoreFoundation's to the compiler.
+// Foundation brings the C library's `stat` by this module, optimised builds at least.
 import CoreFoundation
 import Dispatch
 import Foundation
