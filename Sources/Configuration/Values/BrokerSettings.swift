@@ -46,7 +46,7 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var maxPacketBytes = 2_000_000
     /// `message_size_limit`: the largest payload taken from a client. Default 0: no limit beside `max_packet_size`.
     public var messageSizeLimit = 0
-    /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 200.
+    /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 201.
     public var maxTopicLevels = 32
     /// `max_subscriptions`: per session. Default 1,000.
     public var maxSubscriptions = 1_000
