@@ -115,13 +115,21 @@ struct InflightTable {
         if qos != .atMostOnce { nextPacketID &+= 1 }
     }
 
+    /// The packet identifier that was given out last; nil if none was.
+    var lastPacketID: UInt16? { nextPacketID == 1 ? nil : nextPacketID &- 1 }
+
+    /// The journal remembers that an identifier was given out: new ones follow it.
+    mutating func passed(_ packetID: UInt16) {
+        if packetID >= nextPacketID { nextPacketID = packetID &+ 1 }
+    }
+
     /// Puts back an exchange that the journal remembers.
     mutating func restore(_ entry: Entry) {
         _ = remove(entry.packetID)
         if slots.isEmpty { rebuild(size: 16) }
         while slots[Int(entry.packetID) & (slots.count - 1)] != nil { rebuild(size: slots.count * 2) }
         put(entry)
-        if entry.packetID >= nextPacketID { nextPacketID = entry.packetID &+ 1 }
+        passed(entry.packetID)
     }
 
     private mutating func put(_ entry: consuming Entry) {
