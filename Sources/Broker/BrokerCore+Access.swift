@@ -93,7 +93,8 @@ extension BrokerCore {
             sessionsLeft -= 1
             guard let session = sessions[sweep.nextSession] else { continue }
             if let connection = session.connection, sweep.change.revokes(session.identity.username) {
-                let reason = CloseReason(.notAuthorized, "the user's access was revoked")
+                let code = configuration.followsMosquitto ? ReasonCode.administrativeAction : .notAuthorized
+                let reason = CloseReason(code, "the user's access was revoked")
                 disconnect(connection, reason, now: now, effects: &effects)
                 // A session that was not to last is gone with its connection.
                 guard sessions[sweep.nextSession] === session else { continue }

@@ -130,6 +130,6 @@ extension BrokerCore {
         if entry.reference != nil && session.isPersistent {
             note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
         }
-        if !session.queue.isEmpty { drain(session, now: now, effects: &effects) }
+        if !session.queue.isEmpty || session.inflight.dueCount > 0 { drain(session, now: now, effects: &effects) }
     }
 }

@@ -31,6 +31,7 @@ extension BrokerCore {
         if hasRecoveredCopies { restartExpiryOfCopies(now) }
         restartWills(now)
         for case let session? in sessions {
+            session.inflight.restartPacketIDs()
             // Who was connected when the process died is detached from now on.
             guard let detached = session.detached else {
                 session.detached = now

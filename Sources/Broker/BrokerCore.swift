@@ -170,11 +170,10 @@ public final class BrokerCore {
     public func violated(_ id: ConnectionID, error: MQTTError, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id), connection.state != .closing else { return }
         counters.protocolErrors &+= 1
-        if connection.session == nil {
-            auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
-        }
-        if connection.state == .awaitingConnect, let answer = error.connackReason {
+        auditRefusal(.protocolViolated, connection, error.message, effects: &effects)
+        if connection.state == .awaitingConnect, var answer = error.connackReason {
             // [MQTT-3.1.2-2], section 3.1.4: some mistakes of CONNECT are answered, the others end the connection.
+            if configuration.followsMosquitto, answer == error.reason { answer = error.mosquittoReason ?? answer }
             effects.list.append(.send(id, .connack(Connack(reason: answer))))
         }
         let answer = configuration.followsMosquitto ? error.mosquittoReason : error.reason

@@ -69,7 +69,8 @@ public struct Delivery: Sendable {
     }
 
     /// Topic below the mount point, remaining life, alias and subscription identifiers differ from receiver to receiver
-    /// [MQTT-3.3.2-6], [MQTT-3.3.2-7], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said, life.
+    /// [MQTT-3.3.2-6], [MQTT-3.3.2-7], [MQTT-3.3.4-3]. In Mosquitto's order: identifiers, what the publisher said,
+    /// life.
     private func writeOwn(to buffer: inout ByteBuffer) {
         var topic = message.topic
         if mountBytes > 0 { topic.bytes.moveReaderIndex(forwardBy: mountBytes) }

@@ -1,3 +1,4 @@
+import DequeModule
 import MQTT
 import NIOCore
 
@@ -33,6 +34,8 @@ struct InflightTable {
         fileprivate(set) var order: UInt64 = 0
         /// The payload's, for the sum.
         fileprivate(set) var payloadBytes = 0
+        /// Whether its PUBLISH is to be sent on the session's present connection, and was not yet.
+        fileprivate(set) var isDue = false
     }
 
     private var slots: ContiguousArray<Entry?> = []
@@ -41,6 +44,12 @@ struct InflightTable {
     private(set) var count = 0
     /// Payload bytes of all exchanges whose message is known.
     private(set) var payloadBytes = 0
+    /// What is due, in order; some of it may be over.
+    private var due: Deque<UInt16> = []
+    /// How many exchanges are due.
+    private(set) var dueCount = 0
+    /// Exchanges that the session's present connection has been told of.
+    var openCount: Int { count &- dueCount }
 
     /// Makes room for a window of so many exchanges.
     mutating func reserve(_ window: Int) {
@@ -100,8 +109,8 @@ struct InflightTable {
         return packetID
     }
 
-    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had one
-    /// from the moment it came.
+    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had
+    /// one from the moment it came.
     mutating func skipPacketID(_ qos: QoS) {
         if qos != .atMostOnce { nextPacketID &+= 1 }
     }
@@ -135,6 +144,7 @@ struct InflightTable {
 
     /// Changes the state of an exchange; false if there is none. `dropMessage` lets go of the payload.
     mutating func update(_ packetID: UInt16, state: State, dropMessage: Bool = false) {
+        if dueCount > 0 { settle(packetID) }
         let slot = Int(packetID) & (slots.count - 1)
         slots[slot]?.state = state
         if dropMessage { slots[slot]?.message = nil }
@@ -155,8 +165,53 @@ struct InflightTable {
         guard let entry = self[packetID] else { return nil }
         slots[Int(packetID) & (slots.count - 1)] = nil
         count -= 1
+        if entry.isDue { dueCount -= 1 }
         payloadBytes &-= entry.payloadBytes
         return entry
+    }
+
+    // MARK: - Repetition
+
+    /// The session has another connection: every PUBLISH that has no answer is due on it, in order.
+    mutating func makeDue() {
+        due = []
+        for entry in ordered() {
+            let isDue = entry.state == .sent || entry.state == .awaitingCommit
+            slots[Int(entry.packetID) & (slots.count - 1)]?.isDue = isDue
+            if isDue { due.append(entry.packetID) }
+        }
+        dueCount = due.count
+    }
+
+    /// The exchange whose PUBLISH is due next; nil if none is.
+    mutating func nextDue() -> Entry? {
+        while let packetID = due.first {
+            if let entry = self[packetID], entry.isDue { return entry }
+            due.removeFirst()
+        }
+        return nil
+    }
+
+    /// The next exchanges that are due, at most so many.
+    func due(atMost limit: Int) -> [Entry] {
+        var entries: [Entry] = []
+        for packetID in due {
+            guard entries.count < limit else { break }
+            if let entry = self[packetID], entry.isDue { entries.append(entry) }
+        }
+        return entries
+    }
+
+    /// The PUBLISH of an exchange is not due any more: it goes out, or its answer has come.
+    mutating func settle(_ packetID: UInt16) {
+        guard let entry = self[packetID], entry.isDue else { return }
+        slots[Int(packetID) & (slots.count - 1)]?.isDue = false
+        dueCount -= 1
+    }
+
+    /// Begins to count packet identifiers anew if none is in use.
+    mutating func restartPacketIDs() {
+        if count == 0 { nextPacketID = 1 }
     }
 
     /// All exchanges in the order they began.

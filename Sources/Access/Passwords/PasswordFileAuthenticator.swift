@@ -77,8 +77,8 @@ public final class PasswordFileAuthenticator: Sendable {
         _ request: AuthenticationRequest,
         completion: @escaping @Sendable (AuthenticationResult) -> Void
     ) {
-        guard let username = request.username, let password = request.password else {
-            // A name without a password proves nothing [CVE-2016-9877 of another broker].
+        guard let username = request.username, let password = request.password, password.readableBytes > 0 else {
+            // A name without a password proves nothing [CVE-2016-9877 of another broker], nor does an empty one.
             completion(.refused(.badUserNameOrPassword))
             return
         }

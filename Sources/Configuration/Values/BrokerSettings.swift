@@ -46,7 +46,7 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var maxPacketBytes = 2_000_000
     /// `message_size_limit`: the largest payload taken from a client. Default 0: no limit beside `max_packet_size`.
     public var messageSizeLimit = 0
-    /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 200.
+    /// `max_topic_levels`: levels in a topic or filter. Default 32, at most 201.
     public var maxTopicLevels = 32
     /// `max_subscriptions`: per session. Default 1,000.
     public var maxSubscriptions = 1_000
@@ -126,6 +126,9 @@ public struct JournalConfiguration: Sendable, Hashable {
     public var segmentBytes = 64 << 20
     /// `keep`: how long records stay after every reader has passed them, for replay. Default 0.
     public var keep = Duration.zero
+    /// The file that stands for the journal where somebody expects another broker's database: when it is missing, the
+    /// site starts empty. Set while a mosquitto.conf is run from; `site.yaml` has no word for it.
+    public var marker: String?
 
     /// The defaults.
     public init() {}

@@ -84,16 +84,19 @@ extension PacketDecoder {
     }
 
     private func decodeWill(_ flags: ConnectFlags, _ body: inout ByteCursor) throws(MQTTError) -> Will {
-        let properties = try readProperties(.will, &body)
-        let length = Int(try body.readUInt16())
-        let bytes = try body.readSlice(length)
+        let properties = try answered { () throws(MQTTError) in try readProperties(.will, &body) }
+        let bytes = try answered { () throws(MQTTError) in try body.readSlice(Int(try body.readUInt16())) }
+        guard bytes.readableBytes > 0 else {
+            let reason = ReasonCode.protocolError
+            throw MQTTError(reason, "MQTT-4.7.3-1", "The will topic is empty", connackReason: version == .v5 ? reason : nil)
+        }
         try TopicName.validate(bytes, maxLevels: limits.maxTopicLevels)
-        guard length <= limits.maxTopicBytes else {
+        guard bytes.readableBytes <= limits.maxTopicBytes else {
             throw MQTTError(.topicNameInvalid, "4.7.3", "The will topic is longer than the server allows")
         }
         return Will(
             topic: TopicName(uncheckedBytes: bytes),
-            payload: try body.readBinary(),
+            payload: try answered { () throws(MQTTError) in try body.readBinary() },
             qos: flags.willQoS ?? .atMostOnce,
             retain: flags.contains(.willRetain),
             properties: properties

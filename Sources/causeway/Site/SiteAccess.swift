@@ -35,6 +35,8 @@ final class SiteAccess: Sendable {
 
     /// Decides on each question; for the core.
     let authorizer: PolicyBox
+    /// Closed while rules are read again.
+    let gate = ReloadGate()
     private let state: Mutex<Reading>
 
     /// Reads what a configuration names.
@@ -199,13 +201,15 @@ final class SiteAccess: Sendable {
 }
 
 extension SiteAccess: Authenticator {
-    /// Asks the door that is in force.
+    /// Asks the door that is in force, or that will be when a reload is over.
     func authenticate(
         _ request: AuthenticationRequest,
         completion: @escaping @Sendable (AuthenticationResult) -> Void
     ) {
-        let door = state.withLock { $0.door }
-        door.authenticate(request, completion: completion)
+        gate.pass { [self] in
+            let door = state.withLock { $0.door }
+            door.authenticate(request, completion: completion)
+        }
     }
 }
 

@@ -29,7 +29,14 @@ final class SiteReload: Sendable {
             }
         )
         // Unstructured: a signal has no task that it could belong to.
-        signal = ReloadSignal { Task { await coordinator.reload(.asked) } }
+        let gate = node.access.gate
+        signal = ReloadSignal {
+            gate.close()
+            Task {
+                await coordinator.reload(.asked)
+                gate.open()
+            }
+        }
         guard configuration.reload.watchesFiles else {
             watch = nil
             return
