@@ -118,9 +118,7 @@ extension BrokerCore {
         guard configuration.allowsDollarTopics else { return false }
         let text = topic.bytes.readableBytesView
         guard text.starts(with: "$SYS".utf8) else { return !text.starts(with: "$share".utf8) && !topic.isControl }
-        let levels = text.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        return levels.count == 5 && text.starts(with: "$SYS/broker/connection/".utf8)
-            && levels[4].elementsEqual("state".utf8)
+        return topic.isBridgeState
     }
 
     /// Takes a PUBLISH below the listener's mount point, if it is one that the listener grants.
