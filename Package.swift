@@ -32,8 +32,11 @@ let package = Package(
         .executable(name: "causeway", targets: ["causeway"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
-        // For the fuzzers under Tests/Fuzz, which are a package of their own.
-        .library(name: "FuzzedParts", targets: ["MQTT", "Broker", "Access", "SiteServer", "CausewayConfiguration"]),
+        // For the fuzzers under Tests/Fuzz, which are a package of their own: each builds only what it reads.
+        .library(name: "FuzzedCore", targets: ["Broker"]),
+        .library(name: "FuzzedAccess", targets: ["Access"]),
+        .library(name: "FuzzedConfiguration", targets: ["CausewayConfiguration"]),
+        .library(name: "FuzzedTransport", targets: ["SiteServer"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),

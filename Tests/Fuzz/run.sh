@@ -1,43 +1,81 @@
 #!/bin/sh
-# Fuzzes what reads bytes from outside: run.sh [seconds for each, default 120] [group ...]
-# Groups: packets topics text core access configuration transport; all of them if none is named.
-# Failing inputs are left in the build folder; copy them to Tests/Fixtures/fuzz/<group>/ so that `swift test` replays
-# them.
+# Fuzzes what reads bytes from outside: run.sh [-t seconds] [-n runs] [group ...]
+# Groups: packets topics text core access configuration transport; all of them if none is named. Each goes on for so
+# many seconds (120, unless runs are given) or until so many inputs were run, whichever comes first.
+# `run.sh -b [group ...]` only builds. `run.sh -s [group ...]` writes the inputs of the corpus that add coverage to
+# Seeds/<group>.hex, which every corpus begins with.
+# Inputs that fail are left in Tests/Fixtures/fuzz/<group>/, where `swift test` replays them. The status is 1 if there
+# are any.
 set -eu
 cd "$(dirname "$0")"
-seconds=${1:-120}
-if [ $# -gt 0 ]; then shift; fi
+usage() {
+    sed -n '2,4p' "$0" >&2
+    exit 64
+}
+seconds= runs= does=run
+while getopts t:n:bs option; do
+    case $option in
+        t) seconds=$OPTARG ;;
+        n) runs=$OPTARG ;;
+        b) does=build ;;
+        s) does=seeds ;;
+        *) usage ;;
+    esac
+done
+shift $((OPTIND - 1))
+if [ -z "$seconds$runs" ]; then seconds=120; fi
 groups=${*:-packets topics text core access configuration transport}
 # The bodies look at internals, as tests do.
 flags="-c release --sanitize=fuzzer -Xswiftc -enable-testing"
-swift build --product FuzzSeeds
-debug=$(swift build --show-bin-path)
 # Swift's own crash handler would swallow the signal that makes libFuzzer write the input down.
 export SWIFT_BACKTRACE=enable=no
-for name in $groups; do
-    case $name in
-        packets) binary=FuzzPackets dictionary=mqtt.dict length=4096 ;;
-        topics) binary=FuzzTopics dictionary=mqtt.dict length=4096 ;;
+# What takes its time to read is kept short: many small inputs find more than few large ones.
+choose() {
+    case $1 in
+        packets) binary=FuzzPackets dictionary=mqtt.dict length=512 ;;
+        topics) binary=FuzzTopics dictionary=mqtt.dict length=160 ;;
         text) binary=FuzzText dictionary=mqtt.dict length=256 ;;
-        core) binary=FuzzCore dictionary= length=1200 ;;
-        access) binary=FuzzAccess dictionary=access.dict length=2048 ;;
-        configuration) binary=FuzzConfiguration dictionary=configuration.dict length=4096 ;;
-        transport) binary=FuzzTransport dictionary=transport.dict length=1200 ;;
-        *) echo "there is no group $name" >&2; exit 64 ;;
+        core) binary=FuzzCore dictionary= length=800 ;;
+        access) binary=FuzzAccess dictionary=access.dict length=1024 ;;
+        configuration) binary=FuzzConfiguration dictionary=configuration.dict length=2048 ;;
+        transport) binary=FuzzTransport dictionary=transport.dict length=512 ;;
+        *) echo "there is no group $1" >&2; exit 64 ;;
     esac
+}
+for name in $groups; do choose "$name"; done
+swift build --product FuzzSeeds
+seeder=$(swift build --show-bin-path)/FuzzSeeds
+# shellcheck disable=SC2086
+release=$(swift build $flags --show-bin-path)
+status=0
+for name in $groups; do
+    choose "$name"
     # shellcheck disable=SC2086
     swift build $flags --product "$binary"
-    # shellcheck disable=SC2086
-    release=$(swift build $flags --show-bin-path)
+    if [ "$does" = build ]; then continue; fi
     work=.build/corpus/$name
-    mkdir -p "$work"
-    if [ "$name" = packets ]; then "$debug/FuzzSeeds" ../Fixtures/wire "$work"; fi
+    failed=../Fixtures/fuzz/$name
+    mkdir -p "$work" "$failed"
+    if [ "$does" = seeds ]; then
+        rm -rf ".build/merged/$name"
+        mkdir -p ".build/merged/$name" Seeds
+        "$release/$binary" -merge=1 -max_len=$length ".build/merged/$name" "$work" 2>/dev/null
+        "$seeder" "$name" ".build/merged/$name" "Seeds/$name.hex"
+        continue
+    fi
+    if [ -f "Seeds/$name.hex" ]; then "$seeder" "Seeds/$name.hex" "$work"; fi
+    if [ "$name" = packets ]; then "$seeder" ../Fixtures/wire "$work"; fi
     if [ "$name" = configuration ]; then
         for file in ../../docker/examples/*.yaml; do
             if [ -f "$file" ]; then { printf '\000'; cat "$file"; } >"$work/$(basename "$file")"; fi
         done
     fi
-    timeout $((seconds + 60)) "$release/$binary" "$work" "../Fixtures/fuzz/$name" \
-        ${dictionary:+-dict=$dictionary} -max_len=$length -timeout=10 -max_total_time="$seconds" -print_final_stats=1 \
-        -artifact_prefix=".build/$name-"
+    echo "group $name"
+    # shellcheck disable=SC2086
+    "$release/$binary" "$work" "$failed" ${dictionary:+-dict=$dictionary} -max_len=$length -timeout=10 \
+        ${seconds:+-max_total_time=$seconds} ${runs:+-runs=$runs} -print_final_stats=1 -artifact_prefix="$failed/" || {
+        status=1
+        echo "group $name FAILED: the input is in Tests/Fixtures/fuzz/$name" >&2
+    }
 done
+exit $status

@@ -4,11 +4,13 @@ enum Suggestion {
     static func closest(to word: String, among candidates: some Sequence<String>) -> String? {
         // A long key is a paste that went wrong, not a slip of the finger; the distance is quadratic in the length.
         guard word.count <= 64 else { return nil }
-        let lowered = word.lowercased().replacing("-", with: "_")
+        let lowered = Array(word.lowercased().replacing("-", with: "_"))
         let allowed = max(1, word.count / 3)
         var best: (candidate: String, distance: Int)?
         for candidate in candidates {
-            let distance = distance(Array(lowered), Array(candidate.lowercased()))
+            // Each character more or less is one step at least.
+            guard abs(candidate.count - lowered.count) <= allowed else { continue }
+            let distance = distance(lowered, Array(candidate.lowercased()))
             if distance <= allowed, distance < best?.distance ?? .max { best = (candidate, distance) }
         }
         return best?.candidate
