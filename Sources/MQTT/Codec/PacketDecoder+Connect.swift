@@ -88,7 +88,12 @@ extension PacketDecoder {
         let bytes = try answered { () throws(MQTTError) in try body.readSlice(Int(try body.readUInt16())) }
         guard bytes.readableBytes > 0 else {
             let reason = ReasonCode.protocolError
-            throw MQTTError(reason, "MQTT-4.7.3-1", "The will topic is empty", connackReason: version == .v5 ? reason : nil)
+            throw MQTTError(
+                reason,
+                "MQTT-4.7.3-1",
+                "The will topic is empty",
+                connackReason: version == .v5 ? reason : nil
+            )
         }
         try TopicName.validate(bytes, maxLevels: limits.maxTopicLevels)
         guard bytes.readableBytes <= limits.maxTopicBytes else {
