@@ -31,7 +31,8 @@ extension BrokerCore {
         if hasRecoveredCopies { restartExpiryOfCopies(now) }
         restartWills(now)
         for case let session? in sessions {
-            session.inflight.restartPacketIDs()
+            // Mosquitto keeps the last one with the session, and goes on from there.
+            if !configuration.followsMosquitto { session.inflight.restartPacketIDs() }
             // Who was connected when the process died is detached from now on.
             guard let detached = session.detached else {
                 session.detached = now
