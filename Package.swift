@@ -54,10 +54,11 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
     targets: [
-        // C: header shims only.
+        // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .target(name: "CCRC32C"),
+        .target(name: "CMosquittoGuard", linkerSettings: [.linkedLibrary("gcc_s")]),
         // Pure.
         .target(name: "MQTT", dependencies: [nioCore], swiftSettings: strict),
         // Sans-IO.
@@ -79,7 +80,11 @@ let package = Package(
             dependencies: ["Broker", "MQTT", nioCore, nioPosix, crypto, cryptoExtras, jwtKit],
             swiftSettings: strict
         ),
-        .target(name: "MosquittoClient", dependencies: ["CMosquitto", "COpenSSL"], swiftSettings: strict),
+        .target(
+            name: "MosquittoClient",
+            dependencies: ["CMosquitto", "CMosquittoGuard", "COpenSSL"],
+            swiftSettings: strict
+        ),
         .target(
             name: "HandlerRuntime",
             dependencies: ["HandlerKit", "Broker", "Journal", "MQTT", nioCore, logging],
@@ -138,7 +143,7 @@ let package = Package(
         ),
         .testTarget(
             name: "MosquittoClientTests",
-            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture"],
+            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
             swiftSettings: strict
         ),
         .testTarget(

@@ -126,7 +126,8 @@ public protocol Authorizer: Sendable {
     func mayReceive(_ identity: Identity, topic: TopicName) -> Bool
     /// True if every question is answered with yes for this client, so that the core may skip asking per message.
     func allowsEverything(_ identity: Identity) -> Bool
-    /// All that a client may do, resolved at once. The core asks when a client connects and after a change of the rules.
+    /// All that a client may do, resolved at once. The core asks when a client connects and after a change of the
+    /// rules.
     ///
     /// - Parameter listener: Where the client came in; nil if that is not known, as after a restart. Then whatever any
     ///   listener would allow is allowed, and asked again when the client is back.

@@ -14,7 +14,8 @@ public struct AuditEvent: Sendable, Hashable {
         case publishDenied = "publish.denied"
         /// A subscription was denied.
         case subscribeDenied = "subscribe.denied"
-        /// A connection broke a rule of the protocol before anybody was known.
+        /// A connection broke a rule of the protocol, which ended it. Of a client that was let in, its disconnection
+        /// follows with the same reason.
         case protocolViolated = "protocol.violated"
         /// Users, roles or rules were changed by an administrator.
         case administered = "access.administered"

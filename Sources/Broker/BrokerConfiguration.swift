@@ -79,7 +79,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var clientIDOwnership: ClientIDOwnership = .identity
     /// Denials of one connection that the audit log is told of in a minute; the rest is counted in the next one.
     public var auditedDenialsPerMinute: Int = 30
-    /// Refused connections that the audit log is told of in a second; the rest is counted in the next one.
+    /// Refused connections and violations of the protocol that the audit log is told of in a second; the rest is
+    /// counted in the next one.
     public var auditedRefusalsPerSecond: Int = 100
     /// Sessions that one turn looks at after a change of the rules.
     public var accessSweepSessions: Int = 65_536
@@ -108,8 +109,8 @@ public struct BrokerConfiguration: Sendable, Hashable {
     /// a second record.
     public var releasesQoS2OnPubrel = false
     /// Whether Mosquitto's way goes where the standard leaves it open or says otherwise: a malformed packet is answered
-    /// with the code that Mosquitto gives it, a malformed filter ends the connection rather than being refused in SUBACK,
-    /// and a session that is taken over and goes on publishes no will.
+    /// with the code that Mosquitto gives it, a malformed filter ends the connection rather than being refused in
+    /// SUBACK, and a session that is taken over and goes on publishes no will.
     public var followsMosquitto = false
     /// Whether DISCONNECT says in words why, to clients that want to know.
     public var sendsReasonStrings = true
@@ -137,6 +138,7 @@ extension BrokerConfiguration {
         configuration.allowsDollarTopics = true
         configuration.releasesQoS2OnPubrel = true
         configuration.followsMosquitto = true
+        configuration.systemVersion = "mosquitto version 2.1.2"
         configuration.sendsReasonStrings = false
         configuration.announcesSessionExpiry = false
         configuration.refusesLongKeepAlive = true

@@ -49,8 +49,14 @@ extension BrokerCore {
     }
 
     /// The one gate: every path to a client passes it at the moment of delivery.
+    @inline(__always)
     func mayReceive(_ session: Session, _ topic: TopicName) -> Bool {
-        if isUnrestricted(session) || rights(of: session).mayReceive(topic) { return true }
+        isUnrestricted(session) || mayReceiveByRules(session, topic)
+    }
+
+    @inline(never)
+    private func mayReceiveByRules(_ session: Session, _ topic: TopicName) -> Bool {
+        if rights(of: session).mayReceive(topic) { return true }
         counters.drop(.notAuthorized)
         return false
     }
@@ -93,7 +99,8 @@ extension BrokerCore {
             sessionsLeft -= 1
             guard let session = sessions[sweep.nextSession] else { continue }
             if let connection = session.connection, sweep.change.revokes(session.identity.username) {
-                let reason = CloseReason(.notAuthorized, "the user's access was revoked")
+                let code = configuration.followsMosquitto ? ReasonCode.administrativeAction : .notAuthorized
+                let reason = CloseReason(code, "the user's access was revoked")
                 disconnect(connection, reason, now: now, effects: &effects)
                 // A session that was not to last is gone with its connection.
                 guard sessions[sweep.nextSession] === session else { continue }

@@ -14,7 +14,7 @@ extension BrokerCore {
         effects.list.append(.audit(AuditEvent(.clientDisconnected, connection, session.identity, reason: reason)))
     }
 
-    /// A connection ended before anybody was let in.
+    /// A connection ended before anybody was let in, or because a rule of the protocol was broken.
     func auditRefusal(
         _ kind: AuditEvent.Kind,
         _ connection: Connection,
@@ -28,7 +28,8 @@ extension BrokerCore {
                 at: connection.lastReceivedNanoseconds
             )
         else { return }
-        let identity = connection.connect.map { Identity(username: $0.username, clientID: $0.clientID) }
+        let claimed = connection.connect.map { Identity(username: $0.username, clientID: $0.clientID) }
+        let identity = connection.session?.identity ?? claimed
         let reason = reason + left.suffix
         effects.list.append(.audit(AuditEvent(kind, connection, identity, reason: reason)))
     }

@@ -323,8 +323,9 @@ extension BrokerCore {
                 default: break
                 }
             }
-            if isTooLong(keepAlive, connection) { keepAlive = connection.grants.keepAliveSecondsMax }
         }
+        // 5.0 clients are told; older ones cannot be, and are held to it all the same.
+        if isTooLong(keepAlive, connection) { keepAlive = connection.grants.keepAliveSecondsMax }
         connection.window = min(max(1, window), Int(UInt16.max))
         session.inflight.reserve(connection.window)
         connection.silenceNanosecondsMax = UInt64(keepAlive) * 1_500_000_000

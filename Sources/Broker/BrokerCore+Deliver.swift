@@ -193,14 +193,17 @@ extension BrokerCore {
     }
 
     func canSendAtOnce(_ session: Session) -> Bool {
-        guard let connection = session.connection, connection.isWritable, session.queue.isEmpty else { return false }
+        guard let connection = session.connection, connection.isWritable, session.queue.isEmpty,
+            session.inflight.dueCount == 0
+        else { return false }
         return hasRoomInFlight(session, connection)
     }
 
     /// Whether another message may be on the way to the client.
     func hasRoomInFlight(_ session: Session, _ connection: Connection) -> Bool {
         let bytesMax = configuration.inflightBytesMax
-        return session.inflight.count < connection.window && (bytesMax == 0 || session.inflight.payloadBytes < bytesMax)
+        return session.inflight.openCount < connection.window
+            && (bytesMax == 0 || session.inflight.payloadBytes < bytesMax)
     }
 
     /// Writes one PUBLISH, unless it is larger than the client takes [MQTT-3.1.2-24].
@@ -245,8 +248,7 @@ extension BrokerCore {
         var alias: (alias: UInt16, isKnown: Bool) = (0, false)
         // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
         if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
-        counters.messagesSent &+= 1
-        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
+        counters.sent(payloadBytes: message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,
@@ -259,9 +261,9 @@ extension BrokerCore {
                     retain: retain,
                     duplicate: duplicate,
                     topicAlias: alias.alias,
-                    expirySecondsLeft: secondsLeft,
-                    mountBytes: mountBytes,
-                    omitsTopic: alias.isKnown
+                    mountBytes: UInt16(clamping: mountBytes),
+                    omitsTopic: alias.isKnown,
+                    expirySecondsLeft: secondsLeft
                 )
             )
         )
@@ -286,50 +288,5 @@ extension BrokerCore {
             entry.reference != nil, session.isPersistent
         else { return }
         noteAfterRecord(.acknowledged(session: session.number, packetID: packetID))
-    }
-
-    /// A connection has taken its session up again: unfinished exchanges are repeated in their order [MQTT-4.4.0-1],
-    /// then the queue goes on.
-    func resume(_ session: Session, now: BrokerTime, effects: inout Effects) {
-        guard let connection = session.connection else { return }
-        var missing: [UInt64] = []
-        for entry in session.inflight.ordered() {
-            switch entry.state {
-            case .releasing:
-                effects.list.append(.acknowledge(connection.id, .pubrel, packetID: entry.packetID, reason: .success))
-            case .received:
-                let release = HeldEffect.release(connection.id, packetID: entry.packetID)
-                afterLastRecord(release, now: now, effects: &effects)
-            case .awaitingCommit:
-                let send = HeldEffect.sendInflight(connection.id, packetID: entry.packetID)
-                afterLastRecord(send, now: now, effects: &effects)
-            case .sent:
-                if let message = entry.message {
-                    guard mayReceiveQueued(session, message.topic) else {
-                        forgetExchange(entry.packetID, of: session, isJournaled: entry.reference != nil)
-                        continue
-                    }
-                    send(
-                        message,
-                        on: connection,
-                        packetID: entry.packetID,
-                        qos: entry.qos,
-                        retain: entry.retain,
-                        duplicate: true,
-                        entry.subscriptionIDs,
-                        now: now,
-                        effects: &effects
-                    )
-                } else if let reference = entry.reference {
-                    missing.append(reference.record)
-                }
-            }
-        }
-        guard missing.isEmpty else {
-            // After a restart the messages themselves are in the journal; the queue goes on when they are read.
-            if !session.isLoading { ask(for: missing, session, effects: &effects) }
-            return
-        }
-        drain(session, now: now, effects: &effects)
     }
 }

@@ -148,6 +148,8 @@ extension BrokerCore {
             guard let connection = connection(id), connection.state == .connected, let session = connection.session,
                 let entry = session.inflight[packetID], entry.state == .awaitingCommit, let message = entry.message
             else { return }
+            // Whatever does not go out makes room for what waits.
+            defer { if session.inflight[packetID] == nil { drain(session, now: now, effects: &effects) } }
             guard mayReceiveQueued(session, message.topic) else {
                 forgetExchange(packetID, of: session, isJournaled: entry.reference != nil)
                 return
@@ -245,7 +247,7 @@ extension BrokerCore {
         session.isLoading = false
         var found: [MessageReference: Message] = [:]
         for message in messages { found[message.reference] = Message(message, now: now) }
-        repeatLoaded(session, found, now: now, effects: &effects)
+        attachLoaded(found, to: session, effects: &effects)
         for index in session.queue.indices.prefix(configuration.loadBatchMessages) {
             guard session.queue[index].message == nil, let reference = session.queue[index].reference,
                 let message = found[reference]
@@ -262,49 +264,7 @@ extension BrokerCore {
         }
         session.askedFor = []
         // The question may have been an earlier connection's: what this one misses is asked for now.
-        let missing = session.inflight.ordered().filter { $0.state == .sent && $0.message == nil }
-        if missing.isEmpty {
-            drain(session, now: now, effects: &effects)
-        } else if session.connection != nil {
-            ask(for: missing.compactMap { $0.reference?.record }, session, effects: &effects)
-        }
-    }
-
-    /// After a restart: exchanges that were open are repeated with what was read.
-    private func repeatLoaded(
-        _ session: Session,
-        _ found: [MessageReference: Message],
-        now: BrokerTime,
-        effects: inout Effects
-    ) {
-        for entry in session.inflight.ordered() where entry.state == .sent && entry.message == nil {
-            guard let reference = entry.reference, session.askedFor.contains(reference.record) else { continue }
-            guard let message = found[reference] else {
-                counters.drop(.lost)
-                _ = session.inflight.remove(entry.packetID)
-                if session.isPersistent {
-                    note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
-                }
-                continue
-            }
-            guard mayReceiveQueued(session, message.topic) else {
-                forgetExchange(entry.packetID, of: session, isJournaled: true)
-                continue
-            }
-            session.inflight.attach(message, to: entry.packetID)
-            guard let connection = session.connection else { continue }
-            send(
-                message,
-                on: connection,
-                packetID: entry.packetID,
-                qos: entry.qos,
-                retain: entry.retain,
-                duplicate: true,
-                entry.subscriptionIDs,
-                now: now,
-                effects: &effects
-            )
-        }
+        drain(session, now: now, effects: &effects)
     }
 }
 

@@ -52,6 +52,7 @@ extension BrokerCore {
     /// Sends queued messages as far as the window, the transport, the disk and memory allow.
     func drain(_ session: Session, now: BrokerTime, effects: inout Effects) {
         guard let connection = session.connection, connection.state == .connected else { return }
+        if session.inflight.dueCount > 0 && !repeatDue(session, on: connection, now: now, effects: &effects) { return }
         while connection.isWritable && hasRoomInFlight(session, connection), let next = session.queue.first {
             if let reference = next.reference, reference.record > committedSequence {
                 awaitCommit(session)
@@ -73,6 +74,7 @@ extension BrokerCore {
                 continue
             }
             guard mayReceiveQueued(session, message.topic) else {
+                session.inflight.skipPacketID(next.qos)
                 if let reference = next.reference, session.isPersistent {
                     note(.dropped(session: session.number, reference: reference), &effects)
                 }

@@ -31,6 +31,7 @@ extension BrokerCore {
         if hasRecoveredCopies { restartExpiryOfCopies(now) }
         restartWills(now)
         for case let session? in sessions {
+            session.inflight.restartPacketIDs()
             // Who was connected when the process died is detached from now on.
             guard let detached = session.detached else {
                 session.detached = now
@@ -126,6 +127,7 @@ extension BrokerCore {
             session.inflight.update(packetID, state: .releasing, dropMessage: true)
         case .acknowledged(let number, let packetID):
             _ = sessionsByNumber[number]?.inflight.remove(packetID)
+            sessionsByNumber[number]?.inflight.passed(packetID)
         case .dropped(let number, let reference):
             _ = sessionsByNumber[number]?.takeQueued(reference)
         case .released(let number, let packetID):

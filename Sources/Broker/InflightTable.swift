@@ -1,3 +1,4 @@
+import DequeModule
 import MQTT
 import NIOCore
 
@@ -33,6 +34,8 @@ struct InflightTable {
         fileprivate(set) var order: UInt64 = 0
         /// The payload's, for the sum.
         fileprivate(set) var payloadBytes = 0
+        /// Whether its PUBLISH is to be sent on the session's present connection, and was not yet.
+        fileprivate(set) var isDue = false
     }
 
     private var slots: ContiguousArray<Entry?> = []
@@ -41,6 +44,12 @@ struct InflightTable {
     private(set) var count = 0
     /// Payload bytes of all exchanges whose message is known.
     private(set) var payloadBytes = 0
+    /// What is due, in order; some of it may be over.
+    private var due: Deque<UInt16> = []
+    /// How many exchanges are due.
+    private(set) var dueCount = 0
+    /// Exchanges that the session's present connection has been told of.
+    var openCount: Int { count &- dueCount }
 
     /// Makes room for a window of so many exchanges.
     mutating func reserve(_ window: Int) {
@@ -100,10 +109,18 @@ struct InflightTable {
         return packetID
     }
 
-    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had one
-    /// from the moment it came.
+    /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had
+    /// one from the moment it came.
     mutating func skipPacketID(_ qos: QoS) {
         if qos != .atMostOnce { nextPacketID &+= 1 }
+    }
+
+    /// The packet identifier that was given out last; nil if none was.
+    var lastPacketID: UInt16? { nextPacketID == 1 ? nil : nextPacketID &- 1 }
+
+    /// The journal remembers that an identifier was given out: new ones follow it.
+    mutating func passed(_ packetID: UInt16) {
+        if packetID >= nextPacketID { nextPacketID = packetID &+ 1 }
     }
 
     /// Puts back an exchange that the journal remembers.
@@ -112,11 +129,10 @@ struct InflightTable {
         if slots.isEmpty { rebuild(size: 16) }
         while slots[Int(entry.packetID) & (slots.count - 1)] != nil { rebuild(size: slots.count * 2) }
         put(entry)
-        if entry.packetID >= nextPacketID { nextPacketID = entry.packetID &+ 1 }
+        passed(entry.packetID)
     }
 
-    private mutating func put(_ entry: Entry) {
-        var entry = entry
+    private mutating func put(_ entry: consuming Entry) {
         entry.order = nextOrder
         entry.payloadBytes = entry.message?.payload.readableBytes ?? 0
         payloadBytes &+= entry.payloadBytes
@@ -133,8 +149,16 @@ struct InflightTable {
         return entry
     }
 
+    /// The quality of service of a packet identifier's exchange; nil if there is none.
+    func qos(of packetID: UInt16) -> QoS? {
+        guard !slots.isEmpty else { return nil }
+        let slot = Int(packetID) & (slots.count - 1)
+        return slots[slot]?.packetID == packetID ? slots[slot]?.qos : nil
+    }
+
     /// Changes the state of an exchange; false if there is none. `dropMessage` lets go of the payload.
     mutating func update(_ packetID: UInt16, state: State, dropMessage: Bool = false) {
+        if dueCount > 0 { settle(packetID) }
         let slot = Int(packetID) & (slots.count - 1)
         slots[slot]?.state = state
         if dropMessage { slots[slot]?.message = nil }
@@ -152,11 +176,57 @@ struct InflightTable {
 
     /// Ends an exchange.
     mutating func remove(_ packetID: UInt16) -> Entry? {
-        guard let entry = self[packetID] else { return nil }
-        slots[Int(packetID) & (slots.count - 1)] = nil
+        guard !slots.isEmpty else { return nil }
+        let slot = Int(packetID) & (slots.count - 1)
+        guard slots[slot]?.packetID == packetID, let entry = slots[slot].take() else { return nil }
         count -= 1
+        if entry.isDue { dueCount -= 1 }
         payloadBytes &-= entry.payloadBytes
         return entry
+    }
+
+    // MARK: - Repetition
+
+    /// The session has another connection: every PUBLISH that has no answer is due on it, in order.
+    mutating func makeDue() {
+        due = []
+        for entry in ordered() {
+            let isDue = entry.state == .sent || entry.state == .awaitingCommit
+            slots[Int(entry.packetID) & (slots.count - 1)]?.isDue = isDue
+            if isDue { due.append(entry.packetID) }
+        }
+        dueCount = due.count
+    }
+
+    /// The exchange whose PUBLISH is due next; nil if none is.
+    mutating func nextDue() -> Entry? {
+        while let packetID = due.first {
+            if let entry = self[packetID], entry.isDue { return entry }
+            due.removeFirst()
+        }
+        return nil
+    }
+
+    /// The next exchanges that are due, at most so many.
+    func due(atMost limit: Int) -> [Entry] {
+        var entries: [Entry] = []
+        for packetID in due {
+            guard entries.count < limit else { break }
+            if let entry = self[packetID], entry.isDue { entries.append(entry) }
+        }
+        return entries
+    }
+
+    /// The PUBLISH of an exchange is not due any more: it goes out, or its answer has come.
+    mutating func settle(_ packetID: UInt16) {
+        guard let entry = self[packetID], entry.isDue else { return }
+        slots[Int(packetID) & (slots.count - 1)]?.isDue = false
+        dueCount -= 1
+    }
+
+    /// Begins to count packet identifiers anew if none is in use.
+    mutating func restartPacketIDs() {
+        if count == 0 { nextPacketID = 1 }
     }
 
     /// All exchanges in the order they began.

@@ -41,7 +41,7 @@ public enum FileChecks {
         case .folder: folder(reference.path)
         case .database: folder(parent(of: reference.path))
         case .readable: readable(reference.path)
-        case .certificates: readable(reference.path) + holds("-----BEGIN CERTIFICATE-----", in: reference.path)
+        case .certificates: readable(reference.path) + certificates(reference.path)
         case .privateKey:
             readable(reference.path) + holds("PRIVATE KEY-----", in: reference.path) + closed(reference.path)
         case .secret: readable(reference.path) + closed(reference.path)
@@ -81,11 +81,19 @@ public enum FileChecks {
         return []
     }
 
+    private static func certificates(_ path: String) -> [Finding] {
+        guard let content = content(of: path), !content.isEmpty else { return [] }
+        return CertificateText.problem(in: content).map { problem in
+            [Finding(message: "\(path) \(problem.message)", hint: problem.hint)]
+        } ?? []
+    }
+
     private static func holds(_ marker: String, in path: String) -> [Finding] {
         guard let content = content(of: path), !content.isEmpty else { return [] }
         guard String(decoding: content, as: UTF8.self).contains(marker) else {
-            let what = marker.contains("PRIVATE") ? "private key" : "certificate"
-            return [Finding(message: "\(path) holds no \(what) in PEM", hint: "it should have a line with \(marker)")]
+            return [
+                Finding(message: "\(path) holds no private key in PEM", hint: "it should have a line with \(marker)")
+            ]
         }
         return []
     }

@@ -25,6 +25,24 @@ import Testing
         #expect(open.allowsEverything(Identity(username: nil, clientID: "c")))
     }
 
+    @Test("The state of a bridge is a topic like others here; whether clients may report one is the core's to say")
+    func bridgeState() throws {
+        let open = try RuleAuthorizer(rules: [])
+        #expect(may(open, nil, "c", publish: "$SYS/broker/connection/shop/state"))
+        let others: [TopicName] = [
+            "$SYS/broker/connection/shop", "$SYS/broker/connection/a/b/state", "$SYS/broker/connection/a/x",
+        ]
+        for topic in others {
+            #expect(!may(open, nil, "c", publish: topic), "\(topic)")
+        }
+        let ruled = try RuleAuthorizer(rules: [
+            .init(users: ["bridge"], publish: ["$SYS/broker/connection/shop/state"]), .init(publish: ["#"]),
+        ])
+        #expect(may(ruled, "bridge", "c", publish: "$SYS/broker/connection/shop/state"))
+        #expect(!may(ruled, "bridge", "c", publish: "$SYS/broker/connection/other/state"))
+        #expect(!may(ruled, "other", "c", publish: "$SYS/broker/connection/shop/state"))
+    }
+
     @Test("With rules, what no rule allows is denied")
     func denyByDefault() throws {
         let authorizer = try RuleAuthorizer(rules: [

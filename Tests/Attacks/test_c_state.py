@@ -229,6 +229,10 @@ def test_c5_a_will_is_due_once_in_every_order_of_events(arena, name):
     }
     peer = Peer(target.port)
     peer.enter("mortal", **mortal)
+    # Behind what is acknowledged from the disk, the will is on the disk as well.
+    peer.publish("will/t", b"mark")
+    observer.wait_messages(1)
+    observer.messages.clear()
     others = []
     if "restart" in event:
         observer.close()
@@ -241,7 +245,7 @@ def test_c5_a_will_is_due_once_in_every_order_of_events(arena, name):
         other = Peer(target.port)
         other.enter("mortal", clean="clean" in event, items=[packets.session_expiry(60)])
         others.append(other)
-    observer.wait_messages(due, 15)
+    observer.wait_messages(due)
     # Long enough for one that must not come.
     observer.drain(min(delay, expiry) + 1.5 if due == 0 else 1.5)
     assert observer.payloads == [b"gone"] * due
@@ -327,7 +331,7 @@ def test_c7_aliases_changed_all_the_time_cost_nothing(arena, target):
 
 
 def test_c8_one_client_has_its_quota_of_everything(arena):
-    """Retained topics, subscriptions and sessions without number: refused with 0x97, the memory stays."""
+    """Retained topics, subscriptions and sessions without number: refused with a reason code, the memory stays."""
     target = arena.start(limits={"max_retained_messages": 1_000, "max_subscriptions": 100, "max_sessions": 200})
     count = arena.scaled(5_000, 1_000_000)
     with Peer(target.port) as peer:
@@ -353,10 +357,11 @@ def test_c8_one_client_has_its_quota_of_everything(arena):
         answers.append(one.connect(f"session-{number}", items=[packets.session_expiry(600)]).reason)
         one.close()
     arena.note("sessions granted", answers.count(0))
-    assert answers.count(0) <= 200 and set(answers) == {0, 0x97}
+    # Server busy: another time there may be room, without anything that this client could do about it.
+    assert answers.count(0) <= 200 and set(answers) == {0, 0x89}
     with Peer(target.port) as reader:
         # A new client finds no room; the retained messages are counted by the one that was there before.
-        assert reader.connect("late").reason == 0x97
+        assert reader.connect("late").reason == 0x89
 
 
 @mosquitto_too
@@ -400,7 +405,7 @@ def test_c9_poison_for_handlers_does_not_stop_the_loop(arena, source):
         for _ in range(arena.scaled(300, 20_000)):
             peer.publish(f"ward/1/bed/9/{source.choice(kinds)}", source.randbytes(source.randrange(200)))
     # Beds and customers of which nobody has heard are refused as well as keys that are no names.
-    assert target.node.get("/healthz")[0] == 200
+    assert target.node.get("/livez")[0] == 200
 
 
 def test_c9_no_descriptors_left_is_no_reason_to_stop(arena):

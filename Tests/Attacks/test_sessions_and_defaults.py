@@ -99,7 +99,7 @@ BROKEN = {
     "an unknown key": ("site: a\nlistener: []\n", 2), "a key twice": ("site: a\nsite: b\n", 1),
     "an unknown limit": ("site: a\nlimits: { max_everything: 1 }\n", 2),
     "a limit below": ("site: a\nlimits: { receive_maximum: 0 }\n", 2),
-    "a limit above": ("site: a\nlimits: { max_topic_levels: 201 }\n", 2),
+    "a limit above": ("site: a\nlimits: { max_topic_levels: 202 }\n", 2),
     "a limit that is a word": ("site: a\nlimits: { max_sessions: many }\n", 2),
     "a limit that is negative": ("site: a\nlimits: { max_queued_messages: -1 }\n", 2),
     "an overflow that is none": ("site: a\nlimits: { overflow: drop_all }\n", 2),

@@ -1,5 +1,6 @@
 import Foundation
 import MQTT
+import MosquittoClient
 import MosquittoFixture
 import NIOCore
 import Testing
@@ -224,6 +225,8 @@ struct RelayWireTests {
             #expect(try core.packets.next() == .pubcomp(.id(number)))
         }
         try eventually("all are acknowledged") { bench.relay.health.acknowledgedTotal == 100 }
+        let lastAck = try #require(bench.relay.health.lastAckMilliseconds)
+        #expect(abs(MonotonicClock.wallMilliseconds() - lastAck) < 60_000)
     }
 
     @Test("What comes late finds what waited: CONNECT, then the message under identifier 1")

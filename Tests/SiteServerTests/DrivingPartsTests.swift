@@ -25,6 +25,18 @@ import Testing
         #expect(queue.popDue(now: time(1_000)) == nil)
     }
 
+    @Test("Memory is given back after a crowd has gone, and then not again for a while")
+    func memoryReturn() {
+        var schedule = MemoryReturn()
+        for _ in 0..<255 { schedule.connectionIsGone() }
+        var answers = [schedule.isDue(now: 0)]
+        schedule.connectionIsGone()
+        for _ in 0..<2 { answers.append(schedule.isDue(now: 0)) }
+        for _ in 0..<256 { schedule.connectionIsGone() }
+        for now in [4_999_999_999, 5_000_000_000] as [UInt64] { answers.append(schedule.isDue(now: now)) }
+        #expect(answers == [false, true, false, false, true])
+    }
+
     @Test("The gate of log lines lets a bounded number through in a second and says how many it kept back")
     func logGate() {
         var gate = PeerLogGate(linesPerSecond: 2)

@@ -10,6 +10,7 @@ enum ImportRules {
         "CMosquitto": [],
         "COpenSSL": [],
         "CCRC32C": [],
+        "CMosquittoGuard": [],
         // Pure: bytes in, values out. NIOCore is there for ByteBuffer alone.
         "MQTT": ["NIOCore"],
         // Sans-IO: no clock, no socket, no file.
@@ -25,7 +26,7 @@ enum ImportRules {
         "Access": system.union([
             "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
         ]),
-        "MosquittoClient": system.union(["CMosquitto", "COpenSSL"]),
+        "MosquittoClient": system.union(["CMosquitto", "CMosquittoGuard", "COpenSSL"]),
         "HandlerRuntime": system.union([
             "Foundation", "HandlerKit", "Broker", "Journal", "MQTT", "NIOCore", "Logging",
         ]),
@@ -39,15 +40,18 @@ enum ImportRules {
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
-            "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access", "SiteServer",
-            "MosquittoClient",
+            "CoreFoundation", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
+            "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
             "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
         ]),
     ]
 
     /// C libraries have one owner each, whatever the table says.
-    static let owners = ["CMosquitto": "MosquittoClient", "COpenSSL": "MosquittoClient", "CCRC32C": "Journal"]
+    static let owners = [
+        "CMosquitto": "MosquittoClient", "CMosquittoGuard": "MosquittoClient", "COpenSSL": "MosquittoClient",
+        "CCRC32C": "Journal",
+    ]
 
     /// Single files that may import one module more, each with its reason.
     static let exceptions: [String: (module: String, reason: String)] = [

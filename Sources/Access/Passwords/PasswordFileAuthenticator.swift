@@ -77,8 +77,8 @@ public final class PasswordFileAuthenticator: Sendable {
         _ request: AuthenticationRequest,
         completion: @escaping @Sendable (AuthenticationResult) -> Void
     ) {
-        guard let username = request.username, let password = request.password else {
-            // A name without a password proves nothing [CVE-2016-9877 of another broker].
+        guard let username = request.username, let password = request.password, password.readableBytes > 0 else {
+            // A name without a password proves nothing [CVE-2016-9877 of another broker], nor does an empty one.
             completion(.refused(.badUserNameOrPassword))
             return
         }
@@ -128,6 +128,9 @@ public final class PasswordFileAuthenticator: Sendable {
     }
 
     // MARK: - Lockout
+
+    /// How often a user was locked out at an address.
+    public var lockouts: UInt64 { state.withLock { $0.lockout.begun } }
 
     /// Whether the user is locked out at the address.
     func isLocked(username: String, address: String) -> Bool {

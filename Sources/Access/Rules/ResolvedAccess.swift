@@ -1,3 +1,4 @@
+internal import Broker
 internal import MQTT
 internal import NIOCore
 
@@ -55,7 +56,8 @@ public struct ResolvedAccess: Sendable {
 
     /// Whether the client may publish to the topic.
     func mayPublish(_ topic: TopicName) -> Bool {
-        guard topic.startsWithDollar else { return publish.decides(topic) ?? publish.fallback }
+        // Whether bridges may report their state at all is the core's to say; the rules bind it like any other topic.
+        guard topic.startsWithDollar, !topic.isBridgeState else { return publish.decides(topic) ?? publish.fallback }
         // `$` topics are the broker's own; `$CONTROL` is for administrators who are named by a rule.
         return topic.hasPrefix("$CONTROL/") && publish.decides(topic) ?? false
     }

@@ -109,6 +109,10 @@ extension RelayDriver {
     /// The relay in numbers.
     func health(now: UInt64) -> RelayHealth {
         var health = machine.health
+        if health.acknowledgedTotal != lastAck.total {
+            lastAck = (health.acknowledgedTotal, MonotonicClock.wallMilliseconds())
+        }
+        health.lastAckMilliseconds = lastAck.milliseconds
         health.isAttached = machine.local == .up
         health.addressIndex = attempts.addressIndex
         health.inflight = machine.outgoingByRemoteID.count

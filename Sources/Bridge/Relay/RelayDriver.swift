@@ -42,6 +42,8 @@ final class RelayDriver {
     var ending: (outcome: Outcome, deadline: UInt64)?
     var actions: [RelayAction] = []
     var keptMemory: RelayMemory
+    /// How many messages the other broker had acknowledged when that number last changed, and when that was.
+    var lastAck: (total: UInt64, milliseconds: Int64?) = (0, nil)
 
     init(
         settings: RelaySettings,

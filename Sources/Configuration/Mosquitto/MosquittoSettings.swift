@@ -38,6 +38,13 @@ public struct MosquittoSettings: Sendable, Hashable {
     public var persistenceLocation: Text?
     /// `persistence_file`. Default `mosquitto.db`.
     public var persistenceFile = "mosquitto.db"
+
+    /// Where Mosquitto keeps what it remembers; nil without `persistence`.
+    public var databasePath: String? {
+        guard persistence else { return nil }
+        let folder = persistenceLocation?.value ?? ""
+        return folder.isEmpty || folder.hasSuffix("/") ? folder + persistenceFile : "\(folder)/\(persistenceFile)"
+    }
     /// `persistent_client_expiration`, in seconds; nil: never.
     public var persistentClientExpirationSeconds: Int?
     /// `user`: who the process becomes.

@@ -84,16 +84,19 @@ extension PacketDecoder {
     }
 
     private func decodeWill(_ flags: ConnectFlags, _ body: inout ByteCursor) throws(MQTTError) -> Will {
-        let properties = try readProperties(.will, &body)
-        let length = Int(try body.readUInt16())
-        let bytes = try body.readSlice(length)
+        let properties = try answered { () throws(MQTTError) in try readProperties(.will, &body) }
+        let bytes = try answered { () throws(MQTTError) in try body.readSlice(Int(try body.readUInt16())) }
+        guard bytes.readableBytes > 0 else {
+            let answer = version == .v5 ? ReasonCode.protocolError : nil
+            throw MQTTError(.protocolError, "MQTT-4.7.3-1", "The will topic is empty", connackReason: answer)
+        }
         try TopicName.validate(bytes, maxLevels: limits.maxTopicLevels)
-        guard length <= limits.maxTopicBytes else {
+        guard bytes.readableBytes <= limits.maxTopicBytes else {
             throw MQTTError(.topicNameInvalid, "4.7.3", "The will topic is longer than the server allows")
         }
         return Will(
             topic: TopicName(uncheckedBytes: bytes),
-            payload: try body.readBinary(),
+            payload: try answered { () throws(MQTTError) in try body.readBinary() },
             qos: flags.willQoS ?? .atMostOnce,
             retain: flags.contains(.willRetain),
             properties: properties
@@ -121,7 +124,8 @@ struct ConnectFlags: OptionSet {
             throw MQTTError(.malformedPacket, "MQTT-3.1.2-3", "The reserved flag of CONNECT is set")
         }
         guard willQoS != nil else {
-            throw MQTTError(.malformedPacket, "MQTT-3.1.2-12", "The will has QoS 3")
+            let answer = version == .v5 ? ReasonCode.malformedPacket : nil
+            throw MQTTError(.malformedPacket, "MQTT-3.1.2-12", "The will has QoS 3", connackReason: answer)
         }
         if !contains(.will) {
             guard isDisjoint(with: .willQoSBits) else {

@@ -27,17 +27,20 @@ extension PacketDecoder {
 
     /// PUBACK, PUBREC, PUBREL and PUBCOMP (sections 3.4 to 3.7).
     ///
-    /// - Parameter endsExchange: Whether it is PUBREL or PUBCOMP, which know two reason codes only.
+    /// - Parameter answer: Which of them it is. What a server says is taken as it is.
     func decodeAcknowledgement(
         _ body: inout ByteCursor,
-        endsExchange: Bool
+        _ answer: AnswerReasons
     ) throws(MQTTError) -> Acknowledgement {
         let packetID = try body.readPacketID()
         guard !body.isAtEnd else { return Acknowledgement(packetID: packetID) }
         let reason = ReasonCode(rawValue: try body.readByte())
-        let known = endsExchange ? ReasonCode.ofRelease : ReasonCode.ofReceipt
-        guard role == .client || known.contains(reason) else {
-            throw MQTTError(.protocolError, "MQTT-3.4.2-1", "An acknowledgement holds a reason code of another packet")
+        guard reason == .success || role == .client || answer.known.contains(reason) else {
+            throw MQTTError(
+                .protocolError,
+                answer.statement,
+                "An acknowledgement holds a reason code of another packet"
+            )
         }
         let properties = body.isAtEnd ? Properties() : try readProperties(.acknowledgement, &body)
         return Acknowledgement(packetID: packetID, reason: reason, properties: properties)
@@ -47,6 +50,14 @@ extension PacketDecoder {
     func decodeDisconnect(_ body: inout ByteCursor) throws(MQTTError) -> Disconnect {
         guard !body.isAtEnd else { return Disconnect() }
         let reason = ReasonCode(rawValue: try body.readByte())
+        guard role == .client || ReasonCode.ofDeparture.contains(reason) else {
+            throw MQTTError(
+                .protocolError,
+                "MQTT-3.14.2-1",
+                "A DISCONNECT holds a reason code that clients do not have",
+                mosquitto: .nothing
+            )
+        }
         guard !body.isAtEnd else { return Disconnect(reason: reason) }
         var decoder = PropertyDecoder(allowed: .disconnect, maxCount: limits.maxProperties)
         let properties = try decoder.read(&body)
@@ -83,12 +94,30 @@ extension PacketDecoder {
     }
 }
 
-extension ReasonCode {
-    /// What PUBACK and PUBREC may say (sections 3.4.2.1, 3.5.2.1).
-    fileprivate static let ofReceipt: Set<ReasonCode> = [
+/// What an acknowledgement may say.
+struct AnswerReasons {
+    let known: Set<ReasonCode>
+    let statement: String
+
+    static let puback = AnswerReasons(known: ofReceipt, statement: "MQTT-3.4.2-1")
+    static let pubrec = AnswerReasons(known: ofReceipt, statement: "MQTT-3.5.2-1")
+    static let pubrel = AnswerReasons(known: ofRelease, statement: "MQTT-3.6.2-1")
+    static let pubcomp = AnswerReasons(known: ofRelease, statement: "MQTT-3.7.2-1")
+
+    /// Sections 3.4.2.1, 3.5.2.1.
+    private static let ofReceipt: Set<ReasonCode> = [
         .success, .noMatchingSubscribers, .unspecifiedError, .implementationSpecificError, .notAuthorized,
         .topicNameInvalid, .packetIdentifierInUse, .quotaExceeded, .payloadFormatInvalid,
     ]
-    /// What PUBREL and PUBCOMP may say (sections 3.6.2.1, 3.7.2.1).
-    fileprivate static let ofRelease: Set<ReasonCode> = [.success, .packetIdentifierNotFound]
+    /// Sections 3.6.2.1, 3.7.2.1.
+    private static let ofRelease: Set<ReasonCode> = [.success, .packetIdentifierNotFound]
+}
+
+extension ReasonCode {
+    /// What a client's DISCONNECT may say (section 3.14.2.1).
+    fileprivate static let ofDeparture: Set<ReasonCode> = [
+        .success, .disconnectWithWill, .unspecifiedError, .malformedPacket, .protocolError,
+        .implementationSpecificError, .topicNameInvalid, .receiveMaximumExceeded, .topicAliasInvalid, .packetTooLarge,
+        .messageRateTooHigh, .quotaExceeded, .administrativeAction, .payloadFormatInvalid,
+    ]
 }

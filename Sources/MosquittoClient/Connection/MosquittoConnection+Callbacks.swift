@@ -92,6 +92,11 @@ private func onConnect(
     _ properties: OpaquePointer?
 ) {
     guard let connection = connection(context), let pointer else { return }
+    guard !connection.progress.isConnected else {
+        // The library does not look whether this is the first. [MQTT-3.2.0-2]
+        connection.progress.refusal = MosquittoError(.protocolViolation, "the server sent a second CONNACK")
+        return
+    }
     guard code == 0 else {
         connection.progress.refusal = .connack(code, version: connection.configuration.protocolVersion)
         return

@@ -103,6 +103,7 @@ extension MosquittoConnection {
         while packets < configuration.packetsPerBatch {
             let rc = mosquitto_loop_read(pointer, 1)
             if rc != 0 { return rc }
+            if progress.refusal != nil { return MOSQ_ERR_PROTOCOL.rawValue }
             let socket = mosquitto_socket(pointer)
             if socket < 0 { return 0 }
             packets += 1

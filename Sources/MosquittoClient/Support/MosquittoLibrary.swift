@@ -1,4 +1,5 @@
 internal import CMosquitto
+internal import CMosquittoGuard
 
 /// The library's own state. `mosquitto_lib_init` is not thread-safe and is called once, before anything else of it.
 enum MosquittoLibrary {
@@ -19,4 +20,11 @@ extension MosquittoConnection {
         _ = mosquitto_lib_version(&major, &minor, &revision)
         return "\(major).\(minor).\(revision)"
     }
+
+    /// Whether the library's one assertion that a server can make fail is answered in this process (ADR 0014).
+    public static var isGuarded: Bool { cw_mosquitto_guard_stands() }
+
+    /// How often that assertion was answered since the process began: packets of servers with properties that no MQTT
+    /// knows, and messages that a server's own limit kept from it.
+    public static var guardedAssertions: UInt64 { cw_mosquitto_guard_count() }
 }

@@ -125,7 +125,7 @@ extension ClientConnection {
         }
     }
 
-    /// Notes bytes that a part of the prelude holds.
+    /// Notes the memory that a part of the prelude holds.
     func holds(preludeBytes bytes: Int) {
         preludeBytes = bytes
         countPreConnect()
@@ -147,6 +147,7 @@ extension ClientConnection {
 
     private func opened() {
         phase = .awaitingConnect
+        countPreConnect()
         publishRate = PublishRate(
             messagesPerSecond: listener.publishRateMax ?? driver.limits.publishRateMax,
             bytesPerSecond: listener.publishBytesPerSecondMax ?? driver.limits.publishBytesPerSecondMax,

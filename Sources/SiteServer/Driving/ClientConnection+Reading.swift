@@ -103,18 +103,41 @@ extension ClientConnection {
 
     // MARK: - Bounds
 
-    /// Keeps the driver's sum of pre-CONNECT bytes right, and goes when it is too large.
+    /// How reading begins. Each channel keeps its read buffer, so as long as nobody knows who the client is, that is
+    /// small: beside what is counted below, there is little for each connection.
+    static let smallReads = FixedSizeRecvByteBufferAllocator(capacity: 1 << 10)
+
+    /// About what a connection takes beside its undecoded bytes: itself and its read buffer.
+    private static let connectionBytes = 6 << 10
+
+    /// From CONNACK on reads are as large as what comes.
+    func readAtLargeNow() {
+        guard attachment == nil, let context else { return }
+        let largest = driver.limits.readBytesMax
+        let reads = AdaptiveRecvByteBufferAllocator(
+            minimum: min(1 << 10, largest),
+            initial: min(4 << 10, largest),
+            maximum: largest
+        )
+        // It fails only if the channel is closed, and then it does not matter.
+        try? context.channel.syncOptions?.setOption(.recvAllocator, value: reads)
+    }
+
+    /// Keeps the driver's sum of pre-CONNECT bytes right, and goes when it is too large. What counts is the memory that
+    /// is held, not how much of it is filled.
     func countPreConnect() {
+        let own = phase == .awaitingConnect || phase == .connecting ? Self.connectionBytes : 0
         var counted = 0
         switch phase {
-        case .opening, .awaitingConnect, .connecting: counted = preludeBytes + undecoded.readableBytes
+        case .opening, .awaitingConnect, .connecting: counted = own + preludeBytes + undecoded.capacity
         case .connected, .closing, .closed: break
         }
         guard counted != preConnectBytes else { return }
         let hasGrown = counted > preConnectBytes
         driver.preConnectBytes += counted - preConnectBytes
         preConnectBytes = counted
-        guard hasGrown, driver.preConnectBytes > driver.limits.preConnectBytesMax else { return }
+        // Who sends its CONNECT at once is let in all the same.
+        guard hasGrown, counted > own, driver.preConnectBytes > driver.limits.preConnectBytesMax else { return }
         driver.counters.connectionsRefused.add()
         let now = BrokerTime.now()
         driver.logPeer(.warning, "Too many bytes wait for their CONNECT", logMetadata(), now: now)

@@ -36,6 +36,7 @@ extension ClientConnection {
         if case .connack(let connack) = packet, !connack.reason.isError {
             phase = .connected
             countPreConnect()
+            readAtLargeNow()
             removeMeter()
         }
         // The client is asked: one more packet may come before CONNACK.

@@ -70,7 +70,7 @@ extension CoreDriver {
     }
 
     private func forget(_ id: ConnectionID) {
-        _ = table.remove(id)
+        if table.remove(id) { memoryReturn.connectionIsGone() }
         counters.connectionsOpen.store(UInt64(table.count), ordering: .relaxed)
         if isShuttingDown, table.count == 0 { fulfilAllGone() }
     }

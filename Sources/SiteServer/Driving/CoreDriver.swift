@@ -33,8 +33,9 @@ final class CoreDriver {
     var addresses: AddressLedger
     /// Clients that are a part of this process.
     var attachments = 0
-    /// Undecoded bytes of connections that are not past CONNECT.
+    /// Memory that holds what came from connections that are not past CONNECT.
     var preConnectBytes = 0
+    var memoryReturn = MemoryReturn()
     var handshakeDeadlines: DeadlineQueue
     var closeDeadlines: DeadlineQueue
     var peerLog: PeerLogGate
@@ -234,6 +235,7 @@ final class CoreDriver {
         addresses.sweep(now: now)
         while let id = handshakeDeadlines.popDue(now: now) { table.connection(id)?.handshakeIsDue(now: now) }
         while let id = closeDeadlines.popDue(now: now) { table.connection(id)?.closeIsDue() }
+        if memoryReturn.isDue(now: now.monotonicNanoseconds) { MemoryReturn.perform(on: blockingPool) }
         // Also while the journal is behind: it is then that somebody looks.
         publishSystemTree(now)
         // A client whose bytes we leave in the socket is not silent.

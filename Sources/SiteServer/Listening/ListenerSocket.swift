@@ -80,14 +80,7 @@ struct ListenerSocket: Sendable {
                 .writeBufferWaterMark,
                 value: .init(low: limits.outboundResumeBytes, high: limits.outboundBytesMax)
             )
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(
-                    minimum: min(1 << 10, limits.readBytesMax),
-                    initial: min(4 << 10, limits.readBytesMax),
-                    maximum: limits.readBytesMax
-                )
-            )
+            .childChannelOption(.recvAllocator, value: ClientConnection.smallReads)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try ConnectionPipeline.set(up: channel, driver: driver.value, state: state.value)

@@ -22,7 +22,7 @@ final class ProxyHeaderHandler: ChannelInboundHandler, RemovableChannelHandler {
         let header: ProxyHeader
         do {
             guard let whole = try ProxyHeader.parse(&kept, version: version) else {
-                connection.holds(preludeBytes: kept.readableBytes)
+                connection.holds(preludeBytes: kept.capacity)
                 return
             }
             header = whole

@@ -16,6 +16,7 @@ enum Privileges {
         var folders = configuration.journal.isEnabled ? [configuration.journal.path] : []
         if let audit = configuration.audit { folders.append(audit.path) }
         for folder in folders { try give(folder, to: identifier, group) }
+        if let marker = configuration.journal.marker { _ = lchown(marker, identifier, group) }
         if let pidFile = configuration.pidFile { _ = lchown(pidFile, identifier, group) }
         if let logFile = configuration.log.file { _ = lchown(logFile, identifier, group) }
         // Of all threads: the library sees to that. The group first, while it is still allowed.

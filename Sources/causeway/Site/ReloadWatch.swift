@@ -1,3 +1,5 @@
+// Foundation brings the C library's `stat` by this module, optimised builds at least.
+import CoreFoundation
 import Dispatch
 import Foundation
 import Synchronization

@@ -10,6 +10,7 @@ struct SiteJournal: Sendable {
     /// Opens it; nil if the configuration wants none, and everything stays in memory.
     static func open(_ configuration: JournalConfiguration) throws -> SiteJournal? {
         guard configuration.isEnabled else { return nil }
+        if let marker = configuration.marker { try JournalMarker.honour(marker, journal: configuration.path) }
         try Folder.make(configuration.path)
         let notices = JournalNotices()
         let (journal, recovery) = try Journal.open(

@@ -30,7 +30,8 @@ enum SiteSource: Sendable {
         guard let settings = outcome.value else { return nil }
         var notes = settings.notes
         let options = SiteConfiguration.MosquittoOptions(hostName: ProcessInfo.processInfo.hostName, ports: ports)
-        let configuration = SiteConfiguration(mosquitto: settings, options: options, notes: &notes)
+        var configuration = SiteConfiguration(mosquitto: settings, options: options, notes: &notes)
+        configuration.journal.marker = settings.databasePath
         var seen: Set<MosquittoNote> = []
         for note in notes where note.effect != .moot && seen.insert(note).inserted { report("\(note)") }
         guard !notes.contains(where: { $0.effect == .impossible }) else { return nil }

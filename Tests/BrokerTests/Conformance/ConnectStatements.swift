@@ -411,4 +411,30 @@ import Testing
         try site.pass(seconds: 9)
         #expect(site.closed[2]?.reason == .keepAliveTimeout)
     }
+
+    @Test(
+        "[MQTT-3.1.2-24] a 3.x client that asks for a longer keep alive, or none, is held to the longest",
+        arguments: [ProtocolVersion.v3_1, .v3_1_1],
+        [UInt16.max, 0]
+    )
+    func longestKeepAlive(version: ProtocolVersion, seconds: UInt16) throws {
+        var configuration = BrokerConfiguration()
+        configuration.keepAliveSecondsMax = 10
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(1, Connect(version: version, clientID: "c", keepAliveSeconds: seconds))
+        try site.pass(seconds: 14)
+        #expect(site.closed[1] == nil)
+        try site.pass(seconds: 2)
+        #expect(site.closed[1]?.reason == .keepAliveTimeout)
+    }
+
+    @Test("Without a longest keep alive a client without one may be silent for ever")
+    func noKeepAlive() throws {
+        var configuration = BrokerConfiguration()
+        configuration.keepAliveSecondsMax = 0
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(1, Connect(version: .v3_1_1, clientID: "c", keepAliveSeconds: 0))
+        try site.pass(seconds: 100_000)
+        #expect(site.closed[1] == nil)
+    }
 }

@@ -46,7 +46,7 @@ struct RandomPacket {
                 )
             )
         case 6: .pingreq
-        case 7: version == .v5 && generator.oneIn(2) ? .auth(auth()) : .disconnect(disconnect([.sessionExpiry]))
+        case 7: version == .v5 && generator.oneIn(2) ? .auth(auth()) : .disconnect(clientDisconnect())
         default: .publish(publish())
         }
     }
@@ -154,6 +154,13 @@ extension RandomPacket {
 
     private mutating func disconnect(_ more: [PropertyKind]) -> Disconnect {
         Disconnect(reason: reason(), properties: properties([.reasonString, .user] + more))
+    }
+
+    /// A DISCONNECT of a client, which must give one of the reason codes that clients have.
+    private mutating func clientDisconnect() -> Disconnect {
+        var disconnect = disconnect([.sessionExpiry])
+        disconnect.reason = version == .v5 ? ReasonCode(rawValue: generator.pick([0x00, 0x04, 0x80, 0x99])) : .success
+        return disconnect
     }
 
     private mutating func auth() -> Auth {
