@@ -43,7 +43,10 @@ enum FuzzScript {
         case 16: try site.commit()
         case 17: try site.pass(seconds: UInt64(bytes.next()))
         case 18: try site.setWritable(slot, bytes.next() % 2 == 0)
-        case 19: try site.crash(withCheckpoint: bytes.next() % 2 == 0)
+        case 19:
+            let choice = bytes.next()
+            if choice % 4 == 1 { try site.commit() }
+            try site.crash(withCheckpoint: choice % 2 == 0)
         case 20: try site.answerLoads()
         case 21: try site.changeAccess(shut: bytes.next() % 8)
         case 22: bytes.next() % 16 == 0 ? try site.failJournal() : try site.system()

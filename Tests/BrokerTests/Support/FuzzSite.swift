@@ -197,7 +197,9 @@ final class FuzzSite {
                 guard sequence <= committed else {
                     throw FuzzFinding("record \(sequence) is asked for before its commit")
                 }
-                guard let record = records[sequence] else { continue }
+                guard let record = records[sequence] else {
+                    throw FuzzFinding("record \(sequence) is needed, and gone too early")
+                }
                 messages += try JournalRecord.messages(of: record, sequence: sequence)
             }
             core.loaded(session: item.session, messages: messages, now: now, effects: &effects)
@@ -214,7 +216,8 @@ final class FuzzSite {
             let needed = min(core.oldestNeededRecord, snapshot.sequence + 1)
             records = records.filter { $0.key >= needed }
         }
-        let durable = withCheckpoint && !journalFailed ? Durable(core) : nil
+        // With all on the disk, the journal alone must give the same as a checkpoint.
+        let durable = committed == lastSequence && !journalFailed ? Durable(core, now) : nil
         for sequence in records.keys where sequence > committed { records[sequence] = nil }
         lastSequence = committed
         effects = Effects()
@@ -232,7 +235,7 @@ final class FuzzSite {
         }
         core.finishRecovery(nextSequence: lastSequence + 1, now: now)
         try settle()
-        if let durable, configuration.isDurable { try durable.check(core) }
+        if let durable, configuration.isDurable { try durable.check(core, now) }
     }
 
     /// Every connection goes, and with it every session that was not to last.
@@ -413,15 +416,18 @@ private struct Durable {
     private var sessions: [Identity: Set<String>] = [:]
     private var retained: Set<String> = []
 
-    init(_ core: BrokerCore) {
+    init(_ core: BrokerCore, _ now: BrokerTime) {
         for case let session? in core.sessions where session.isPersistent {
             sessions[session.identity] = Set(session.subscriptions.keys.map(\.string))
         }
-        core.retained.forEach { topic, _ in retained.insert(topic.string) }
+        // What has expired is removed when somebody asks for it, and is nobody's loss.
+        core.retained.forEach { topic, message in
+            if message.expiresNanoseconds > now.monotonicNanoseconds { retained.insert(topic.string) }
+        }
     }
 
-    func check(_ core: BrokerCore) throws {
-        let after = Durable(core)
+    func check(_ core: BrokerCore, _ now: BrokerTime) throws {
+        let after = Durable(core, now)
         guard after.sessions == sessions else {
             throw FuzzFinding("a restart changes sessions: \(sessions), \(after.sessions)")
         }
