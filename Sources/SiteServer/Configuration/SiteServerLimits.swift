@@ -17,8 +17,8 @@ public struct SiteServerLimits: Sendable, Hashable {
     /// From accepting a connection to the end of what comes before MQTT on it, all together: the PROXY header, the TLS
     /// handshake, the WebSocket upgrade. Then it is closed. The time to CONNECT (`connect_timeout`) runs beside it.
     public var handshakeSeconds: UInt64 = 10
-    /// Memory held for all connections that are not past CONNECT, together: for undecoded bytes, and for what came for a
-    /// TLS handshake, a PROXY header or an HTTP request. A connection that exceeds it is closed.
+    /// Memory held for all connections that are not past CONNECT, together: for undecoded bytes, and for what came for
+    /// a TLS handshake, a PROXY header or an HTTP request. A connection that exceeds it is closed.
     public var preConnectBytesMax = 64 << 20
     /// PUBLISH packets taken from one client in a second (`max_publish_rate`), over some time; 0 for any number.
     /// Beyond, nothing is read from it for a while: nothing is lost.

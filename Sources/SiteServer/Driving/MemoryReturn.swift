@@ -27,7 +27,7 @@ struct MemoryReturn {
 
     /// Gives free memory back, on a thread of the pool: others wait for it only where they allocate meanwhile.
     static func perform(on pool: NIOThreadPool) {
-        pool.submit { _ in trim?(0) }
+        pool.submit { _ in _ = trim?(0) }
     }
 
     /// `malloc_trim`, where the C library has it.
