@@ -138,6 +138,7 @@ extension BrokerConfiguration {
         configuration.allowsDollarTopics = true
         configuration.releasesQoS2OnPubrel = true
         configuration.followsMosquitto = true
+        configuration.systemVersion = "mosquitto version 2.1.2"
         configuration.sendsReasonStrings = false
         configuration.announcesSessionExpiry = false
         configuration.refusesLongKeepAlive = true

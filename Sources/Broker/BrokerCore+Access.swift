@@ -49,8 +49,14 @@ extension BrokerCore {
     }
 
     /// The one gate: every path to a client passes it at the moment of delivery.
+    @inline(__always)
     func mayReceive(_ session: Session, _ topic: TopicName) -> Bool {
-        if isUnrestricted(session) || rights(of: session).mayReceive(topic) { return true }
+        isUnrestricted(session) || mayReceiveByRules(session, topic)
+    }
+
+    @inline(never)
+    private func mayReceiveByRules(_ session: Session, _ topic: TopicName) -> Bool {
+        if rights(of: session).mayReceive(topic) { return true }
         counters.drop(.notAuthorized)
         return false
     }

@@ -8,12 +8,12 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let session = connection.session, let entry = session.inflight[answer.packetID] else { return }
-        guard entry.qos == .atLeastOnce else {
+        guard let session = connection.session, let qos = session.inflight.qos(of: answer.packetID) else { return }
+        guard qos == .atLeastOnce else {
             mismatched(answer, from: connection, now: now, effects: &effects)
             return
         }
-        finish(entry, of: session, now: now, effects: &effects)
+        finish(answer.packetID, of: session, now: now, effects: &effects)
     }
 
     func handlePubrec(
@@ -35,7 +35,7 @@ extension BrokerCore {
             return
         }
         if answer.reason.isError {
-            finish(entry, of: session, now: now, effects: &effects)
+            finish(answer.packetID, of: session, now: now, effects: &effects)
             return
         }
         switch entry.state {
@@ -100,7 +100,7 @@ extension BrokerCore {
             mismatched(answer, from: connection, now: now, effects: &effects)
             return
         }
-        finish(entry, of: session, now: now, effects: &effects)
+        finish(answer.packetID, of: session, now: now, effects: &effects)
     }
 
     /// An answer that does not belong to the exchange that its identifier names [MQTT-4.3.2-2], [MQTT-4.3.3-4].
@@ -121,14 +121,14 @@ extension BrokerCore {
     }
 
     private func finish(
-        _ entry: InflightTable.Entry,
+        _ packetID: UInt16,
         of session: Session,
         now: BrokerTime,
         effects: inout Effects
     ) {
-        _ = session.inflight.remove(entry.packetID)
+        guard let entry = session.inflight.remove(packetID) else { return }
         if entry.reference != nil && session.isPersistent {
-            note(.acknowledged(session: session.number, packetID: entry.packetID), &effects)
+            note(.acknowledged(session: session.number, packetID: packetID), &effects)
         }
         if !session.queue.isEmpty || session.inflight.dueCount > 0 { drain(session, now: now, effects: &effects) }
     }

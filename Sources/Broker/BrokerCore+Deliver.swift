@@ -248,8 +248,7 @@ extension BrokerCore {
         var alias: (alias: UInt16, isKnown: Bool) = (0, false)
         // An alias takes three bytes and may make two lengths longer; it must not make the packet too large.
         if connection.aliasesGivenMax > 0 && room >= 9 { alias = connection.aliasGiven(for: message.topic) }
-        counters.messagesSent &+= 1
-        counters.payloadBytesSent &+= UInt64(message.payload.readableBytes)
+        counters.sent(payloadBytes: message.payload.readableBytes)
         effects.list.append(
             .deliver(
                 connection.id,
@@ -262,9 +261,9 @@ extension BrokerCore {
                     retain: retain,
                     duplicate: duplicate,
                     topicAlias: alias.alias,
-                    expirySecondsLeft: secondsLeft,
-                    mountBytes: mountBytes,
-                    omitsTopic: alias.isKnown
+                    mountBytes: UInt16(clamping: mountBytes),
+                    omitsTopic: alias.isKnown,
+                    expirySecondsLeft: secondsLeft
                 )
             )
         )

@@ -5,9 +5,8 @@ public import NIOCore
 // PUBLISH from a client, and every other message that enters (MQTT 5.0 sections 3.3 and 4.3).
 extension BrokerCore {
     func handle(_ publish: Publish, from connection: Connection, now: BrokerTime, effects: inout Effects) {
+        counters.received(payloadBytes: publish.payload.readableBytes)
         guard let session = connection.session else { return }
-        counters.messagesReceived &+= 1
-        counters.payloadBytesReceived &+= UInt64(publish.payload.readableBytes)
         var publish = publish
         if connection.isV5 {
             guard resolveAlias(&publish, on: connection, now: now, effects: &effects) else { return }
@@ -35,11 +34,12 @@ extension BrokerCore {
             acknowledge(publish, on: connection, reason: .packetTooLarge, effects: &effects)
             return
         }
-        if publish.topic.isReserved && publish.topic.isControl {
+        let isReserved = publish.topic.isReserved
+        if isReserved && publish.topic.isControl {
             control(publish, from: session, on: connection, now: now, effects: &effects)
             return
         }
-        guard !publish.topic.isReserved || session.isTrusted || mayCarry(publish.topic),
+        guard !isReserved || session.isTrusted || mayCarry(publish.topic),
             mayPublish(session, publish.topic)
         else {
             counters.drop(.notAuthorized)
@@ -299,10 +299,10 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) -> Outcome {
-        if message.topic.isSystem {
+        let list = table.routes(for: message.topic, sessions: sessions)
+        if list.isSystem {
             return distributeSystem(message, from: sender, answer: answer, now: now, effects: &effects)
         }
-        let list = table.routes(for: message.topic, sessions: sessions)
         let isGuaranteed = message.qos != .atMostOnce
         let wantsJournal =
             list.hasDurableReader || message.retain || (isGuaranteed && list.hasPersistentSession)

@@ -74,6 +74,7 @@ extension BrokerCore {
                 continue
             }
             guard mayReceiveQueued(session, message.topic) else {
+                session.inflight.skipPacketID(next.qos)
                 if let reference = next.reference, session.isPersistent {
                     note(.dropped(session: session.number, reference: reference), &effects)
                 }

@@ -127,6 +127,7 @@ extension BrokerCore {
             session.inflight.update(packetID, state: .releasing, dropMessage: true)
         case .acknowledged(let number, let packetID):
             _ = sessionsByNumber[number]?.inflight.remove(packetID)
+            sessionsByNumber[number]?.inflight.passed(packetID)
         case .dropped(let number, let reference):
             _ = sessionsByNumber[number]?.takeQueued(reference)
         case .released(let number, let packetID):

@@ -136,10 +136,14 @@ public final class BrokerCore {
     /// A whole packet has come.
     public func received(_ id: ConnectionID, _ packet: Packet, now: BrokerTime, effects: inout Effects) {
         guard let connection = connection(id) else { return }
-        counters.packetsReceived &+= 1
         connection.lastReceivedNanoseconds = now.monotonicNanoseconds
+        if connection.state == .connected {
+            handle(packet, from: connection, now: now, effects: &effects)
+            return
+        }
+        counters.packetsReceived &+= 1
         switch connection.state {
-        case .connected: handle(packet, from: connection, now: now, effects: &effects)
+        case .connected: break
         case .awaitingConnect:
             guard case .connect(let connect) = packet else {
                 let error = MQTTError(.protocolError, "MQTT-3.1.0-1", "the first packet was not CONNECT")
@@ -262,6 +266,8 @@ public final class BrokerCore {
     }
 
     private func handle(_ packet: Packet, from connection: Connection, now: BrokerTime, effects: inout Effects) {
+        // A PUBLISH is counted together with its payload.
+        if case .publish = packet {} else { counters.packetsReceived &+= 1 }
         switch packet {
         case .publish(let publish): handle(publish, from: connection, now: now, effects: &effects)
         case .puback(let answer): handlePuback(answer, from: connection, now: now, effects: &effects)

@@ -44,6 +44,8 @@ struct SessionSnapshot: Sendable {
     let storedWill: StoredWill?
     let queue: [Queued]
     let inflight: [InflightTable.Entry]
+    /// The packet identifier that was given out last; nil if none was.
+    let lastPacketID: UInt16?
     let inboundQoS2: [UInt16]
     let heldInbound: [(packetID: UInt16, message: Message)]
 
@@ -54,6 +56,10 @@ struct SessionSnapshot: Sendable {
             JournalRecord.write(.subscribed(session: number, subscription), to: &writer)
         }
         if let storedWill { JournalRecord.write(.willSet(session: number, storedWill), to: &writer) }
+        // An exchange that is over, for its identifier alone: the next one follows it.
+        if let lastPacketID {
+            JournalRecord.write(.acknowledged(session: number, packetID: lastPacketID), to: &writer)
+        }
         for entry in inflight { write(entry, to: &writer) }
         for entry in queue { write(entry, to: &writer) }
         for packetID in inboundQoS2 { JournalRecord.write(.pending(session: number, packetID: packetID), to: &writer) }
@@ -157,6 +163,7 @@ extension Session {
             // The queue as it is: the entries share their messages, and what is not durable is left out in writing.
             queue: Array(queue),
             inflight: inflight.ordered(),
+            lastPacketID: inflight.lastPacketID,
             inboundQoS2: Array(lastInboundRecord.keys),
             heldInbound: heldInbound.compactMap { packetID, held in
                 held.record == nil ? nil : (packetID, held.message)

@@ -62,6 +62,20 @@ public struct BrokerStatistics: Sendable, Hashable {
     /// All zero.
     public init() {}
 
+    /// One PUBLISH was taken. In one step, because the runtime checks each access to the core's counters for
+    /// exclusivity, and that costs far more than the counting.
+    mutating func received(payloadBytes: Int) {
+        packetsReceived &+= 1
+        messagesReceived &+= 1
+        payloadBytesReceived &+= UInt64(payloadBytes)
+    }
+
+    /// One PUBLISH was handed out.
+    mutating func sent(payloadBytes: Int) {
+        messagesSent &+= 1
+        payloadBytesSent &+= UInt64(payloadBytes)
+    }
+
     mutating func drop(_ reason: DropReason, count: UInt64 = 1) {
         dropped[reason, default: 0] &+= count
     }

@@ -13,12 +13,13 @@ public struct Delivery: Sendable {
     let duplicate: Bool
     /// The topic's alias at this client (MQTT 5.0 section 3.3.2.3.4); 0 for none.
     let topicAlias: UInt16
-    /// Seconds of life left; 0 if the message has no expiry.
-    let expirySecondsLeft: UInt32
-    /// Bytes of the listener's mount point, which the client does not see of the topic.
-    let mountBytes: Int
+    /// Bytes of the listener's mount point, which the client does not see of the topic. No wider than it need be: of
+    /// all that the core makes most are deliveries.
+    let mountBytes: UInt16
     /// Whether the client knows the alias, so that the topic need not go along.
     let omitsTopic: Bool
+    /// Seconds of life left; 0 if the message has no expiry.
+    let expirySecondsLeft: UInt32
 
     /// About the size on the wire.
     public var byteCount: Int { message.byteCount }
@@ -73,7 +74,7 @@ public struct Delivery: Sendable {
     /// life.
     private func writeOwn(to buffer: inout ByteBuffer) {
         var topic = message.topic
-        if mountBytes > 0 { topic.bytes.moveReaderIndex(forwardBy: mountBytes) }
+        if mountBytes > 0 { topic.bytes.moveReaderIndex(forwardBy: Int(mountBytes)) }
         if omitsTopic { topic = "" }
         var values: [Property] = []
         if isV5 {

@@ -5,6 +5,7 @@ import NIOCore
 struct Grants {
     /// Bytes before every topic of the client; nil for none.
     let mountPoint: ByteBuffer?
+    private let hasMountPoint: Bool
     let qosMax: QoS
     let isRetainAvailable: Bool
     let packetBytesMax: Int
@@ -16,6 +17,7 @@ struct Grants {
 
     init(_ policy: ListenerPolicy, _ configuration: BrokerConfiguration) {
         mountPoint = policy.mountPoint.isEmpty ? nil : ByteBuffer(string: policy.mountPoint)
+        hasMountPoint = mountPoint != nil
         qosMax = policy.qosMax
         isRetainAvailable = policy.isRetainAvailable && configuration.isRetainAvailable
         packetBytesMax = min(policy.packetBytesMax ?? configuration.packetBytesMax, configuration.packetBytesMax)
@@ -48,7 +50,12 @@ struct Grants {
     }
 
     /// Bytes to take off a topic on its way to the client; nil if it does not lie below the mount point.
+    @inline(__always)
     func mountBytes(of topic: TopicName) -> Int? {
+        hasMountPoint ? bytesBelow(topic) : 0
+    }
+
+    private func bytesBelow(_ topic: TopicName) -> Int? {
         guard let mountPoint else { return 0 }
         let count = mountPoint.readableBytes
         guard topic.bytes.readableBytes > count,

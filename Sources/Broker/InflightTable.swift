@@ -115,17 +115,24 @@ struct InflightTable {
         if qos != .atMostOnce { nextPacketID &+= 1 }
     }
 
+    /// The packet identifier that was given out last; nil if none was.
+    var lastPacketID: UInt16? { nextPacketID == 1 ? nil : nextPacketID &- 1 }
+
+    /// The journal remembers that an identifier was given out: new ones follow it.
+    mutating func passed(_ packetID: UInt16) {
+        if packetID >= nextPacketID { nextPacketID = packetID &+ 1 }
+    }
+
     /// Puts back an exchange that the journal remembers.
     mutating func restore(_ entry: Entry) {
         _ = remove(entry.packetID)
         if slots.isEmpty { rebuild(size: 16) }
         while slots[Int(entry.packetID) & (slots.count - 1)] != nil { rebuild(size: slots.count * 2) }
         put(entry)
-        if entry.packetID >= nextPacketID { nextPacketID = entry.packetID &+ 1 }
+        passed(entry.packetID)
     }
 
-    private mutating func put(_ entry: Entry) {
-        var entry = entry
+    private mutating func put(_ entry: consuming Entry) {
         entry.order = nextOrder
         entry.payloadBytes = entry.message?.payload.readableBytes ?? 0
         payloadBytes &+= entry.payloadBytes
@@ -140,6 +147,13 @@ struct InflightTable {
             return nil
         }
         return entry
+    }
+
+    /// The quality of service of a packet identifier's exchange; nil if there is none.
+    func qos(of packetID: UInt16) -> QoS? {
+        guard !slots.isEmpty else { return nil }
+        let slot = Int(packetID) & (slots.count - 1)
+        return slots[slot]?.packetID == packetID ? slots[slot]?.qos : nil
     }
 
     /// Changes the state of an exchange; false if there is none. `dropMessage` lets go of the payload.
@@ -162,8 +176,9 @@ struct InflightTable {
 
     /// Ends an exchange.
     mutating func remove(_ packetID: UInt16) -> Entry? {
-        guard let entry = self[packetID] else { return nil }
-        slots[Int(packetID) & (slots.count - 1)] = nil
+        guard !slots.isEmpty else { return nil }
+        let slot = Int(packetID) & (slots.count - 1)
+        guard slots[slot]?.packetID == packetID, let entry = slots[slot].take() else { return nil }
         count -= 1
         if entry.isDue { dueCount -= 1 }
         payloadBytes &-= entry.payloadBytes

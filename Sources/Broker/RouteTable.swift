@@ -28,6 +28,10 @@ final class RouteList {
     var hasDurableReader = false
     /// Whether one of the sessions is persistent with QoS 1 or 2.
     var hasPersistentSession = false
+    /// Whether the topic lies below `$SYS`.
+    let isSystem: Bool
+
+    init(isSystem: Bool) { self.isSystem = isSystem }
 }
 
 /// The subscription tree with a memory of the routes of topics that were published lately.
@@ -98,7 +102,7 @@ struct RouteTable {
     }
 
     private func makeRoutes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
-        let list = RouteList()
+        let list = RouteList(isSystem: topic.isSystem)
         var places: [UInt32: Int] = [:]
         tree.forEachMatch(topic) { subscriber, subscription in
             guard subscriber & Self.durableReaderBit == 0 else {

@@ -19,6 +19,9 @@ import Testing
         lockout.failed(key, nowNanoseconds: 10 * second)
         #expect(lockout.isLocked(key, nowNanoseconds: 10 * second))
         #expect(lockout.isLocked(key, nowNanoseconds: 309 * second))
+        // What is tried meanwhile is no other lockout.
+        lockout.failed(key, nowNanoseconds: 309 * second)
+        #expect(lockout.begun == 1)
         #expect(!lockout.isLocked(key, nowNanoseconds: 310 * second))
         let elsewhere = Lockout.Key(username: key.username, address: "10.0.0.2")
         #expect(!lockout.isLocked(elsewhere, nowNanoseconds: 10 * second))

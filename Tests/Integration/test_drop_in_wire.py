@@ -1,6 +1,9 @@
 """`causeway site --mosquitto-conf`: byte by byte what clients of Mosquitto 2.1 see."""
 
+import base64
+import hashlib
 import re
+import signal
 import socket
 
 import pytest
@@ -21,6 +24,12 @@ class DropIn(Process):
         (folder / "mosquitto.conf").write_text(text.replace("PORT", str(self.port)))
         command = [binary, "site", "--mosquitto-conf", folder / "mosquitto.conf"]
         super().__init__("drop-in", command, folder)
+
+    def reload(self):
+        """SIGHUP, and what it asks for is in force."""
+        done = self.log.count("was read again")
+        self.signal(signal.SIGHUP)
+        wait_until(lambda: self.log.count("was read again") > done, "the configuration is read again")
 
     def start(self):
         super().start()
@@ -114,6 +123,20 @@ REFUSED_CONNECTS = {
     "5.0 with a user name cut off": ("10 0e s4 'MQTT' 05 82 000a 00 s1 'p'", ""),
     "5.0 with a property twice": ("10 18 s4 'MQTT' 05 02 000a 0a 1100000001 1100000001 s1 'p'", "20 03 00 82 00"),
     "5.0 with a property cut off": ("10 0f s4 'MQTT' 05 02 000a 01 11 s1 'p'", "20 03 00 81 00"),
+    "5.0 with a property of another packet": ("10 10 s4 'MQTT' 05 02 000a 02 0101 s1 'p'", "20 03 00 82 00"),
+    "5.0 with a property of another packet cut off": ("10 0f s4 'MQTT' 05 02 000a 01 01 s1 'p'", "20 03 00 81 00"),
+    "5.0 with an unknown property": ("10 10 s4 'MQTT' 05 02 000a 02 0401 s1 'p'", "20 03 00 81 00"),
+    "a will with a property of CONNECT": (
+        "10 17 s4 'MQTT' 05 06 000a 00 s1 'p' 02 1701 s1 'p' s1 'p'", "20 03 00 82 00",
+    ),
+    "a will with a property cut off": (
+        "10 16 s4 'MQTT' 05 06 000a 00 s1 'p' 01 02 s1 'p' s1 'p'", "20 03 00 81 00",
+    ),
+    "a will without a topic": ("10 14 s4 'MQTT' 05 06 000a 00 s1 'p' 00 s0 s1 'p'", "20 03 00 82 00"),
+    "a will without a payload": ("10 12 s4 'MQTT' 05 06 000a 00 s1 'p' 00 s1 'p'", "20 03 00 81 00"),
+    "a will to a filter": ("10 15 s4 'MQTT' 05 06 000a 00 s1 'p' 00 s1 '#' s1 'p'", ""),
+    "a will with QoS 3": ("10 15 s4 'MQTT' 05 1e 000a 00 s1 'p' 00 s1 'p' s1 'p'", "20 03 00 81 00"),
+    "3.1.1 with a will with QoS 3": ("10 13 s4 'MQTT' 04 1e 000a s1 'p' s1 'p' s1 'p'", ""),
     "5.0 with a receive maximum of 0": ("10 11 s4 'MQTT' 05 02 000a 03 210000 s1 'p'", "20 03 00 82 00"),
     "5.0 with a maximum packet size of 2": ("10 13 s4 'MQTT' 05 02 000a 05 2700000002 s1 'p'", ""),
     "5.0 with an unknown method": ("10 16 s4 'MQTT' 05 02 000a 08 15 s5 'plain' s1 'p'", "20 03 00 8c 00"),
@@ -300,3 +323,80 @@ def test_a_persistent_session_comes_back_with_its_queue(drop_in):
     publisher.send("32 06 s1 'p' 0009 'm'").expect("40 02 0009")
     again = Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 01 00")
     again.expect("32 06 s1 'p' 0001 'm'")
+
+
+def test_who_deletes_the_database_gets_an_empty_broker(drop_in):
+    node = drop_in("persistence true", "persistence_file kept.db")
+    marker = node.folder / "kept.db"
+    Client(node.port).join("kept", V311, flags=0x00).send("82 06 1234 s1 'p' 01").expect("90 03 1234 01").send("e000")
+    assert node.stop() == 0
+    assert marker.read_bytes() == b""
+    node.start()
+    Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 01 00").send("e000")
+    assert node.stop() == 0
+    marker.unlink()
+    node.start()
+    Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 00 00").send("e000")
+    assert marker.exists()
+
+
+def test_a_database_of_mosquittos_is_left_alone(drop_in, tmp_path):
+    database = tmp_path / "mosquitto.db"
+    database.write_bytes(b"\x00\xb5\x00mosquitto db")
+    node = drop_in("persistence true", f"persistence_location {tmp_path}")
+    Client(node.port).join()
+    assert node.stop() == 0
+    assert database.read_bytes() == b"\x00\xb5\x00mosquitto db"
+
+
+def test_packet_identifiers_go_on_after_a_restart(drop_in):
+    node = drop_in("persistence true")
+    client = Client(node.port).join("kept", V311, flags=0x00).send("82 06 1234 s1 'p' 01").expect("90 03 1234 01")
+    client.send("32 06 s1 'p' 0009 'm'").expect("40 02 0009 32 06 s1 'p' 0001 'm'").send("40 02 0001").expect_life()
+    assert node.stop() == 0
+    node.start()
+    client = Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 01 00")
+    client.send("32 06 s1 'p' 0009 'm'").expect("40 02 0009 32 06 s1 'p' 0002 'm'")
+
+
+def test_a_message_too_large_for_its_receiver_takes_its_identifier_along(drop_in):
+    client = Client(drop_in().port).join(properties="27 00000014")
+    client.send("82 07 0001 00 s1 'p' 01").expect("90 04 0001 00 01")
+    client.send("32 13 s1 'p' 0001 00 '0123456789abc'").expect("40 02 0001")
+    client.send("32 07 s1 'p' 0002 00 'm'").expect("40 02 0002 32 07 s1 'p' 0002 00 'm'")
+
+
+def test_sighup_withdraws_what_waits_and_its_packet_identifiers(drop_in, tmp_path):
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite one\ntopic readwrite two\n")
+    node = drop_in(f"acl_file {rules}")
+    receiver = Client(node.port).join("kept", V311, flags=0x00)
+    receiver.send("82 08 0001 s3 'one' 01").expect("90 03 0001 01")
+    receiver.send("82 08 0002 s3 'two' 01").expect("90 03 0002 01").send("e000").expect_end()
+    sender = Client(node.port).join("sender", V311)
+    sender.send("32 08 s3 'one' 0001 'm'").expect("40 02 0001").send("32 08 s3 'two' 0002 'm'").expect("40 02 0002")
+    rules.write_text("topic readwrite one\n")
+    node.reload()
+    receiver = Client(node.port).connect("kept", V311, flags=0x00).expect("20 02 01 00")
+    receiver.expect("32 08 s3 'one' 0001 'm'").send("40 02 0001")
+    sender.send("32 08 s3 'one' 0003 'n'").expect("40 02 0003")
+    receiver.expect("32 08 s3 'one' 0003 'n'")
+
+
+def test_an_empty_password_proves_nothing(drop_in, tmp_path):
+    passwords = tmp_path / "passwords"
+    # Of the empty password.
+    salt, iterations = b"0123456789ab", 101
+    digest = hashlib.pbkdf2_hmac("sha512", b"", salt, iterations)
+    fields = (str(iterations), base64.b64encode(salt).decode(), base64.b64encode(digest).decode())
+    passwords.write_text("ann:$7$" + "$".join(fields) + "\n")
+    passwords.chmod(0o600)
+    node = drop_in("allow_anonymous false", f"password_file {passwords}")
+    connect = "10 14 s4 'MQTT' 04 c2 000a s1 'p' s3 'ann' s0"
+    Client(node.port).send(connect).expect("20 02 00 05").expect_end()
+
+
+def test_the_version_is_told_as_mosquitto_tells_it(drop_in):
+    client = Client(drop_in().port).join("c", V311).send("82 18 0001 s19 '$SYS/broker/version' 00")
+    client.expect("90 03 0001 00 31")
+    assert re.search(rb"mosquitto version 2\.1\.\d+", client.socket.recv(128))

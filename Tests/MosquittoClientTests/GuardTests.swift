@@ -17,7 +17,8 @@ struct GuardTests {
         // CONNACK with properties 0x00 and 0x7f, alone.
         "20 05 00 00 02 00 00",
         "20 05 00 00 02 7f 00",
-        // SUBACK, PUBLISH of QoS 0 and 1, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK, DISCONNECT and AUTH with property 0.
+        // SUBACK, PUBLISH of QoS 0 and 1, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK, DISCONNECT and AUTH with property
+        // 0.
         goodConnack + "90 07 00 01 ff ff ff 7f 00",
         goodConnack + "30 07 00 01 61 02 00 00 78",
         goodConnack + "32 09 00 01 61 00 01 02 00 00 78",

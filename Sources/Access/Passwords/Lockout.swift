@@ -15,6 +15,8 @@ struct Lockout {
     }
 
     private let limits: AuthenticationLimits
+    /// Locks that have begun.
+    private(set) var begun: UInt64 = 0
     /// Two halves: when the younger one is full, the older one is forgotten.
     private var younger: [Key: Entry] = [:]
     private var older: [Key: Entry] = [:]
@@ -38,7 +40,10 @@ struct Lockout {
             entry = Entry(failures: 0, since: now)
         }
         entry.failures += 1
-        if entry.failures >= limits.failuresMax { entry.lockedUntil = now &+ Self.nanoseconds(limits.lockSeconds) }
+        if entry.failures >= limits.failuresMax {
+            entry.lockedUntil = now &+ Self.nanoseconds(limits.lockSeconds)
+            begun &+= 1
+        }
         older[key] = nil
         younger[key] = entry
         guard younger.count >= max(1, limits.lockoutEntriesMax / 2) else { return }

@@ -129,6 +129,9 @@ public final class PasswordFileAuthenticator: Sendable {
 
     // MARK: - Lockout
 
+    /// How often a user was locked out at an address.
+    public var lockouts: UInt64 { state.withLock { $0.lockout.begun } }
+
     /// Whether the user is locked out at the address.
     func isLocked(username: String, address: String) -> Bool {
         isLocked(Lockout.Key(username: Array(username.utf8), address: address))

@@ -100,6 +100,12 @@ struct Field {
         return nil
     }
 
+    /// Whether the value is just this word.
+    func isWord(_ word: String) -> Bool {
+        guard case .scalar(word, _) = node?.content else { return false }
+        return true
+    }
+
     /// A whole number within a range.
     func integer(_ range: ClosedRange<Int>) -> Int? {
         guard let node else { return nil }

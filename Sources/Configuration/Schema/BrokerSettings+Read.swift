@@ -102,6 +102,16 @@ extension Fields {
         if let bytes = field("max_unauthenticated_bytes").bytes((64 << 10)...(1 << 40)) {
             limits.maxUnauthenticatedBytes = bytes
         }
+        set("max_connection_burst_per_address", \.maxConnectionBurstPerAddress, 1...1_000_000)
+        set("max_properties", \.maxProperties, 1...65_535)
+        set("max_filters", \.maxFilters, 1...1_000_000)
+        func setBytes(_ key: String, _ target: WritableKeyPath<LimitsConfiguration, Int>, _ range: ClosedRange<Int>) {
+            if let bytes = field(key).bytes(range) { limits[keyPath: target] = bytes }
+        }
+        setBytes("max_connect_size", \.maxConnectBytes, 256...(1 << 20))
+        setBytes("max_http_header_size", \.maxHTTPHeaderBytes, 512...(64 << 10))
+        setBytes("max_websocket_frame_size", \.maxWebSocketFrameBytes, (64 << 10)...(1 << 30))
+        setBytes("max_outgoing_bytes", \.maxOutgoingBytes, (16 << 10)...(1 << 30))
         set("max_publish_rate", \.maxPublishRate, 0...100_000_000)
         if let bytes = field("max_publish_bytes_per_second").bytes(0...(1 << 40)) {
             limits.maxPublishBytesPerSecond = bytes
@@ -111,6 +121,8 @@ extension Fields {
         limits.queueQoS0Messages = field("queue_qos0_messages").bool(default: false)
         limits.upgradeOutgoingQoS = field("upgrade_outgoing_qos").bool(default: false)
         limits.clientIDPrefixes = field("clientid_prefixes").wordList(max: 100) ?? []
+        limits.serverReference = field("server_reference").words()
+        limits.responseInformation = field("response_information").words()
         return limits
     }
 

@@ -19,12 +19,6 @@ extension Field {
         return routes
     }
 
-    /// Whether the value is just this word.
-    fileprivate func isWord(_ word: String) -> Bool {
-        guard case .scalar(word, _) = node?.content else { return false }
-        return true
-    }
-
     /// `drop`, `hmac`, `round:2` or `{ round: 2 }`.
     fileprivate func redaction(hasSiteKey: Bool) -> RouteConfiguration.Redaction? {
         let hint = "drop, hmac, round:2 or { round: 2 }"

@@ -5,6 +5,7 @@ extension Fields {
         let key = field("keyfile")
         let authority = field("cafile")
         let requires = field("require_certificate")
+        let closesRevoked = field("close_revoked")
         let identity = field("use_identity_as_username")
         let subject = field("use_subject_as_username")
         let useSubject = subject.bool(default: false)
@@ -32,19 +33,20 @@ extension Fields {
         let certificateFile = certificate.path(.certificates)
         let keyFile = key.path(.privateKey)
         let authorityFile = authority.path(.certificates)
-        let requireCertificate = requires.bool(default: false)
+        let asksForCertificate = requires.isWord("optional")
+        let requireCertificate = asksForCertificate ? false : requires.bool(default: false)
         let useIdentity = identity.bool(default: false)
         if !certificate.isPresent {
             certificate.reportMissing(hint: "'causeway certs server' makes a certificate and a key")
         }
         if !key.isPresent { key.reportMissing(hint: "the private key that belongs to 'certfile'") }
-        if requireCertificate, !authority.isPresent {
+        if requireCertificate || asksForCertificate, !authority.isPresent {
             requires.reportKey(
                 "'require_certificate' needs 'cafile'",
                 hint: "name the authority that signs the devices' certificates"
             )
         }
-        if useIdentity, requires.isPresent, !requireCertificate {
+        if useIdentity, requires.isPresent, !requireCertificate, !asksForCertificate {
             identity.reportKey(
                 "'use_identity_as_username' contradicts 'require_certificate: false'",
                 hint: "a client without a certificate has no name in it"
@@ -52,6 +54,10 @@ extension Fields {
         } else if useIdentity, !requires.isPresent {
             identity.reportKey("'use_identity_as_username' needs 'require_certificate: true'")
         }
+        if closesRevoked.isPresent, !revocation.isPresent {
+            closesRevoked.reportKey("'close_revoked' needs 'crlfile'", hint: "the list says who is revoked")
+        }
+        let closes = closesRevoked.bool(default: true)
         guard let certificateFile, let keyFile else { return nil }
         return ListenerTLS(
             certificateFile: certificateFile,
@@ -59,6 +65,8 @@ extension Fields {
             authorityFile: authorityFile,
             revocationFile: revocationFile,
             requireCertificate: requireCertificate,
+            asksForCertificate: asksForCertificate,
+            closesRevoked: closes,
             useIdentityAsUsername: useIdentity,
             useSubjectAsUsername: useSubject,
             profile: profile,

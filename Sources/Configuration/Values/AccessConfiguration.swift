@@ -68,8 +68,8 @@ public struct UsersConfiguration: Sendable, Hashable {
     }
 }
 
-/// Who may do what: `access:`. The parts are asked in the order they stand here, and the first rule that matches
-/// decides; what none allows is denied.
+/// Who may do what: `access:`. Dynamic security is asked first, then the other parts in the order they stand here, and
+/// the first rule that matches decides; what none allows is denied.
 public struct AccessConfiguration: Sendable, Hashable {
     /// Topic filters for each kind of question.
     public struct Grants: Sendable, Hashable {

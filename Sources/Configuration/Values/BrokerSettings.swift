@@ -79,6 +79,22 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var maxConnectionRatePerAddress = 1_000
     /// `max_unauthenticated_bytes`: of all connections that are not past CONNECT, together. Default 64 MiB.
     public var maxUnauthenticatedBytes = 64 << 20
+    /// `max_connection_burst_per_address`: new connections from one IP address that may come at once before the rate
+    /// counts. Default 10,000.
+    public var maxConnectionBurstPerAddress = 10_000
+    /// `max_connect_size`: the largest CONNECT, which comes from someone unknown. Default 64 KiB.
+    public var maxConnectBytes = 65_536
+    /// `max_properties`: properties of one packet, user properties included. Default 64.
+    public var maxProperties = 64
+    /// `max_filters`: topic filters of one SUBSCRIBE or UNSUBSCRIBE. Default 4,096.
+    public var maxFilters = 4_096
+    /// `max_http_header_size`: bytes of the HTTP request that opens a WebSocket. Default 8 KiB.
+    public var maxHTTPHeaderBytes = 8 << 10
+    /// `max_websocket_frame_size`: the length that a WebSocket frame may say. Default 16 MiB.
+    public var maxWebSocketFrameBytes = 16 << 20
+    /// `max_outgoing_bytes`: bytes on the way to one client above which QoS 0 is dropped and the rest waits in its
+    /// session. Default 1 MiB.
+    public var maxOutgoingBytes = 1 << 20
     /// `max_publish_rate`: messages taken from one client in a second; beyond, it is read more slowly. Default 0: any
     /// number.
     public var maxPublishRate = 0
@@ -96,6 +112,10 @@ public struct LimitsConfiguration: Sendable, Hashable {
     public var upgradeOutgoingQoS = false
     /// `clientid_prefixes`: what client identifiers must begin with, one of these. Empty: anything.
     public var clientIDPrefixes: [String] = []
+    /// `server_reference`: another server, which 5.0 clients of a node that stops are sent to. Nil: none.
+    public var serverReference: String?
+    /// `response_information`: what 5.0 clients are told that ask for it. Nil: nothing.
+    public var responseInformation: String?
 
     /// The defaults.
     public init() {}

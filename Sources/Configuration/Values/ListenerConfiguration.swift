@@ -161,6 +161,11 @@ public struct ListenerTLS: Sendable, Hashable {
     public var revocationFile: String?
     /// `require_certificate`: whether a client must show a certificate. Default false.
     public var requireCertificate: Bool
+    /// `require_certificate: optional`: whether a client is asked for a certificate that it need not have. One that it
+    /// shows must be good.
+    public var asksForCertificate = false
+    /// `close_revoked`: whether a reload closes the connections of clients that `crlfile` names by then. Default true.
+    public var closesRevoked = true
     /// `use_identity_as_username`: whether the common name of the client's certificate is its user name. Default false.
     public var useIdentityAsUsername: Bool
     /// `use_subject_as_username`: whether the whole subject of it is. Default false.

@@ -118,7 +118,12 @@ extension YAMLText {
         pair("keyfile", tls.keyFile)
         pair("cafile", tls.authorityFile)
         pair("crlfile", tls.revocationFile)
-        pair("require_certificate", tls.requireCertificate, unless: false)
+        if tls.asksForCertificate {
+            pair("require_certificate", "optional")
+        } else {
+            pair("require_certificate", tls.requireCertificate, unless: false)
+        }
+        pair("close_revoked", tls.closesRevoked, unless: true)
         pair("use_identity_as_username", tls.useIdentityAsUsername, unless: false)
         pair("use_subject_as_username", tls.useSubjectAsUsername, unless: false)
         pair("profile", tls.profile.rawValue, unless: ListenerTLS.Profile.intermediate.rawValue)
@@ -182,6 +187,17 @@ extension YAMLText {
             unless: common.maxConnectionRatePerAddress
         )
         pair("max_unauthenticated_bytes", limits.maxUnauthenticatedBytes, unless: common.maxUnauthenticatedBytes)
+        pair(
+            "max_connection_burst_per_address",
+            limits.maxConnectionBurstPerAddress,
+            unless: common.maxConnectionBurstPerAddress
+        )
+        pair("max_connect_size", limits.maxConnectBytes, unless: common.maxConnectBytes)
+        pair("max_properties", limits.maxProperties, unless: common.maxProperties)
+        pair("max_filters", limits.maxFilters, unless: common.maxFilters)
+        pair("max_http_header_size", limits.maxHTTPHeaderBytes, unless: common.maxHTTPHeaderBytes)
+        pair("max_websocket_frame_size", limits.maxWebSocketFrameBytes, unless: common.maxWebSocketFrameBytes)
+        pair("max_outgoing_bytes", limits.maxOutgoingBytes, unless: common.maxOutgoingBytes)
         pair("max_publish_rate", limits.maxPublishRate, unless: 0)
         pair("max_publish_bytes_per_second", limits.maxPublishBytesPerSecond, unless: 0)
         pair("retain_available", limits.isRetainAvailable, unless: true)
@@ -189,6 +205,8 @@ extension YAMLText {
         pair("queue_qos0_messages", limits.queueQoS0Messages, unless: false)
         pair("upgrade_outgoing_qos", limits.upgradeOutgoingQoS, unless: false)
         if !limits.clientIDPrefixes.isEmpty { pair("clientid_prefixes", limits.clientIDPrefixes) }
+        pair("server_reference", limits.serverReference)
+        pair("response_information", limits.responseInformation)
     }
 
     private mutating func write(_ duration: Duration, _ key: String, unless common: Duration) {

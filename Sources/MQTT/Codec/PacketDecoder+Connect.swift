@@ -87,8 +87,8 @@ extension PacketDecoder {
         let properties = try answered { () throws(MQTTError) in try readProperties(.will, &body) }
         let bytes = try answered { () throws(MQTTError) in try body.readSlice(Int(try body.readUInt16())) }
         guard bytes.readableBytes > 0 else {
-            let reason = ReasonCode.protocolError
-            throw MQTTError(reason, "MQTT-4.7.3-1", "The will topic is empty", connackReason: version == .v5 ? reason : nil)
+            let answer = version == .v5 ? ReasonCode.protocolError : nil
+            throw MQTTError(.protocolError, "MQTT-4.7.3-1", "The will topic is empty", connackReason: answer)
         }
         try TopicName.validate(bytes, maxLevels: limits.maxTopicLevels)
         guard bytes.readableBytes <= limits.maxTopicBytes else {
@@ -124,7 +124,8 @@ struct ConnectFlags: OptionSet {
             throw MQTTError(.malformedPacket, "MQTT-3.1.2-3", "The reserved flag of CONNECT is set")
         }
         guard willQoS != nil else {
-            throw MQTTError(.malformedPacket, "MQTT-3.1.2-12", "The will has QoS 3")
+            let answer = version == .v5 ? ReasonCode.malformedPacket : nil
+            throw MQTTError(.malformedPacket, "MQTT-3.1.2-12", "The will has QoS 3", connackReason: answer)
         }
         if !contains(.will) {
             guard isDisjoint(with: .willQoSBits) else {

@@ -13,6 +13,9 @@ enum TLSContextFactory {
         "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
     ].joined(separator: ":")
 
+    /// Certificates of a chain that cafile completes: OpenSSL's limit is ten authorities above the leaf.
+    static let chainMax = 11
+
     /// Reads the files. Blocks on the disk: never on a loop.
     static func security(
         _ tls: SiteServerConfiguration.TLS,
@@ -74,9 +77,33 @@ enum TLSContextFactory {
             throw failure(listener, "keyfile \(tls.keyFile) is not a readable PEM private key", error)
         }
         return TLSConfiguration.makeServerConfiguration(
-            certificateChain: chain.map { .certificate($0) },
+            certificateChain: completed(chain, from: tls.authorityFile).map { .certificate($0) },
             privateKey: .privateKey(key)
         )
+    }
+
+    /// The chain with what cafile knows of those above it, if certfile holds the server's own certificate alone, as
+    /// OpenSSL's servers complete it: clients that trust the root only could not check it otherwise. The root itself
+    /// is left out; they have it.
+    private static func completed(_ chain: [NIOSSLCertificate], from file: String?) -> [NIOSSLCertificate] {
+        guard chain.count == 1, let file, let authorities = try? NIOSSLCertificate.fromPEMFile(file) else {
+            return chain
+        }
+        let known = authorities.compactMap { authority in
+            (try? authority.toDERBytes()).flatMap { try? Certificate(derEncoded: $0) }.map { (authority, $0) }
+        }
+        var chain = chain
+        guard var last = try? Certificate(derEncoded: chain[0].toDERBytes()) else { return chain }
+        while chain.count < chainMax, last.issuer != last.subject,
+            let (authority, issuer) = known.first(where: { _, certificate in
+                certificate.subject == last.issuer && certificate.issuer != certificate.subject
+                    && certificate.publicKey.isValidSignature(last.signature, for: last)
+            })
+        {
+            chain.append(authority)
+            last = issuer
+        }
+        return chain
     }
 
     private static func authorities(

@@ -47,16 +47,17 @@ struct SiteCommand: AsyncParsableCommand {
         let logger: Logger
         let node: SiteNode
         let pidFile: PIDFile?
+        let reload: SiteReload
         do {
             logger = try Logger.make("causeway.site", configuration.log)
             node = try await SiteNode.start(configuration, logger: logger)
             pidFile = try configuration.pidFile.map { try PIDFile(path: $0) }
+            reload = try SiteReload(node, source: source, configuration: configuration, logger: logger)
             try configuration.user.map { try Privileges.drop(to: $0, owning: configuration) }
         } catch {
             Output.problem("\(source.path): \(error)")
             throw ExitCode.failure
         }
-        let reload = SiteReload(node, source: source, configuration: configuration, logger: logger)
         logger.notice("The site is up", metadata: ["cw_site": "\(configuration.site)"])
         await TerminationSignals.wait()
         logger.notice("The site stops")

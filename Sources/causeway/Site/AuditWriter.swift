@@ -39,6 +39,9 @@ final class AuditWriter: AuditSink {
     /// whether the log was written anew.
     var head: String { log.head.description }
 
+    /// What it has counted since the start.
+    var statistics: AuditLog.Statistics { log.statistics }
+
     /// Writes what waits, and ends.
     func close() { log.close() }
 

@@ -1,13 +1,13 @@
 import Foundation
 
-/// Mosquitto's database file, for whoever looks after it: its name stands where they know it, and taking it away empties
-/// the broker.
+/// Mosquitto's database file, for whoever looks after it: its name stands where they know it, and taking it away
+/// empties the broker.
 enum JournalMarker {
     /// Removes what the node remembers if the file is gone, and puts an empty one there.
     ///
-    /// A file that is there is left as it is: it may be Mosquitto's own, which is not read. An empty one is no hindrance
-    /// to Mosquitto, should the site go back. The file comes last, so that a removal that was cut short goes on at the
-    /// next start.
+    /// A file that is there is left as it is: it may be Mosquitto's own, which is not read. An empty one is no
+    /// hindrance to Mosquitto, should the site go back. The file comes last, so that a removal that was cut short goes
+    /// on at the next start.
     ///
     /// - Parameters:
     ///   - marker: Where Mosquitto would have its database.

@@ -12,8 +12,6 @@ extension SiteServerConfiguration {
             limits: SiteServerLimits(site),
             journalKeep: site.journal.keep
         )
-        // Mosquitto takes a CONNECT of 100,000 bytes behind its fixed header.
-        if site.compatibility == .mosquitto { limits.decoder.maxConnectBytes = 100_004 }
     }
 }
 
@@ -56,7 +54,9 @@ extension SiteServerConfiguration.TLS {
             useIdentityAsUsername: tls.useIdentityAsUsername,
             minimumVersion: tls.minimumVersion == .tls13 ? .tls13 : .tls12
         )
+        if tls.asksForCertificate { clientCertificate = .optional }
         revocationFile = tls.revocationFile
+        closesRevoked = tls.closesRevoked
         useSubjectAsUsername = tls.useSubjectAsUsername
         profile = tls.profile == .modern ? .modern : .intermediate
         ciphers = tls.ciphers
@@ -119,11 +119,18 @@ extension SiteServerLimits {
         connectionsMax = limits.maxConnections
         connectionsPerAddressMax = limits.maxConnectionsPerAddress
         connectionRatePerAddressMax = limits.maxConnectionRatePerAddress
-        connectionBurstPerAddressMax = max(connectionBurstPerAddressMax, limits.maxConnectionRatePerAddress)
+        connectionBurstPerAddressMax = max(limits.maxConnectionBurstPerAddress, limits.maxConnectionRatePerAddress)
         handshakeSeconds = limits.handshakeTimeout.wholeSeconds
         preConnectBytesMax = limits.maxUnauthenticatedBytes
         publishRateMax = limits.maxPublishRate
         publishBytesPerSecondMax = limits.maxPublishBytesPerSecond
+        httpHeadBytesMax = limits.maxHTTPHeaderBytes
+        webSocketFrameBytesMax = limits.maxWebSocketFrameBytes
+        outboundBytesMax = limits.maxOutgoingBytes
+        outboundResumeBytes = limits.maxOutgoingBytes / 2
+        decoder.maxConnectBytes = limits.maxConnectBytes
+        decoder.maxProperties = limits.maxProperties
+        decoder.maxFilters = limits.maxFilters
         decoder.maxPacketBytes = limits.maxPacketBytes
         decoder.maxTopicLevels = limits.maxTopicLevels
     }

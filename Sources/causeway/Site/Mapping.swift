@@ -59,6 +59,8 @@ extension BrokerConfiguration {
         queuesQoS0 = limits.queueQoS0Messages
         upgradesOutgoingQoS = limits.upgradeOutgoingQoS
         clientIDPrefixes = limits.clientIDPrefixes
+        serverReference = limits.serverReference
+        responseInformation = limits.responseInformation
         sessionsMax = limits.maxSessions
         sessionExpirySecondsMax = limits.sessionExpiryMax.map { UInt32(clamping: $0.wholeSeconds) } ?? .max
         keepAliveSecondsMax = UInt16(clamping: limits.maxKeepAliveSeconds)

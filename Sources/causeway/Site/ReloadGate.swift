@@ -11,6 +11,11 @@ final class ReloadGate: Sendable {
     }
 
     private let state = Mutex(State())
+    /// Whether a reload was asked for that ``close()`` has not been told of yet; it will be.
+    private let isAsked: @Sendable () -> Bool
+
+    /// Makes a gate that is open.
+    init(isAsked: @escaping @Sendable () -> Bool = { ReloadSignal.isPending }) { self.isAsked = isAsked }
 
     /// A reload was asked for.
     func close() { state.withLock { $0.reloads += 1 } }
@@ -29,7 +34,7 @@ final class ReloadGate: Sendable {
     /// Does it now, or when the gate opens.
     func pass(_ work: @escaping @Sendable () -> Void) {
         let isHeld = state.withLock { state in
-            guard state.reloads > 0 else { return false }
+            guard state.reloads > 0 || isAsked() else { return false }
             state.held.append(work)
             return true
         }

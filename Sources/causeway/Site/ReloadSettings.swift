@@ -20,10 +20,6 @@ enum ReloadSettings {
         ("user", { $0.user != $1.user }),
         ("console", { $0.console != $1.console }),
         ("log", { $0.log != $1.log }),
-        ("audit", { $0.audit != $1.audit }),
-        ("sys_interval", { $0.sysInterval != $1.sysInterval }),
-        ("compatibility", { $0.compatibility != $1.compatibility }),
-        ("pid_file", { $0.pidFile != $1.pidFile }),
     ]
 
     /// The names of those that differ.

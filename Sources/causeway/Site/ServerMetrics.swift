@@ -11,6 +11,26 @@ enum ServerMetrics {
             .gauge("causeway_connections_open", "Connections that are open", Double(metrics.connectionsOpen)),
             .counter("causeway_tls_failures", "TLS handshakes that failed", metrics.tlsFailures),
             .counter("causeway_handshake_timeouts", "TLS handshakes that took too long", metrics.handshakeTimeouts),
+            .counter(
+                "causeway_handshake_failures",
+                "Connections closed for a wrong PROXY header, HTTP request or WebSocket frame",
+                metrics.handshakeFailures
+            ),
+            .counter(
+                "causeway_certificates_revoked",
+                "Clients refused or cut because their certificates are revoked",
+                metrics.certificatesRevoked
+            ),
+            .counter(
+                "causeway_publish_rate_pauses",
+                "Times that reading paused for a client that publishes too quickly",
+                metrics.publishRatePauses
+            ),
+            .counter(
+                "causeway_outbound_overflows",
+                "Connections cut because too much was on the way to them",
+                metrics.outboundOverflows
+            ),
             .counter("causeway_accept_failures", "Times that the system refused a connection", metrics.acceptFailures),
             .counter("causeway_reading_pauses", "Times that reading paused for a full queue", metrics.readingPauses),
             .counter("causeway_received_bytes", "Bytes read from clients", metrics.bytesReceived),

@@ -15,6 +15,10 @@ final class SiteAccess: Sendable {
         fileprivate var usersOf: [String?: UsersParts] = [:]
         fileprivate var dynamicSecurity: [String: DynamicSecurity] = [:]
         fileprivate var allowsAnonymous: Bool
+        /// Lockouts of the readings before.
+        fileprivate var lockoutsBefore: UInt64 = 0
+
+        fileprivate var lockouts: UInt64 { usersOf.values.reduce(lockoutsBefore) { $0 &+ $1.passwords.lockouts } }
     }
 
     /// The sources of a policy; dynamic security changes while it runs, so its place is kept by its file.
@@ -48,6 +52,9 @@ final class SiteAccess: Sendable {
         authorizer = PolicyBox(Self.policies(of: reading))
         state = Mutex(reading)
     }
+
+    /// How often a user was locked out at an address since the start.
+    var lockouts: UInt64 { state.withLock { $0.lockouts } }
 
     /// Performs administrators' commands where dynamic security is configured.
     var controlPlane: (any ControlPlane)? {
@@ -100,6 +107,7 @@ final class SiteAccess: Sendable {
             change.formUnion(try running.reload())
             reading.dynamicSecurity[path] = running
         }
+        reading.lockoutsBefore = old.lockouts
         state.withLock { $0 = reading }
         refresh()
         return change
@@ -123,10 +131,12 @@ final class SiteAccess: Sendable {
         var usersOf: [String?: UsersParts] = [:]
         var doors: [String?: AuthenticationSet] = [:]
         for (scope, users, access) in scopes {
-            if let access { policies[scope] = try sources(of: access, levelsMax: levelsMax) }
+            if let access { policies[scope] = try sources(of: access, levelsMax: levelsMax, in: configuration) }
             let file = access?.dynamicSecurityFile
             guard users != nil || file != nil else { continue }
-            if let path = users?.passwordFile, passwords[path] == nil { passwords[path] = try PasswordFile(path: path) }
+            if let path = users?.passwordFile, passwords[path] == nil {
+                passwords[path] = try PasswordFile(path: path, allowsEmpty: configuration.compatibility == .mosquitto)
+            }
             let passwordFile = users?.passwordFile.flatMap { passwords[$0] }
             var authenticator: PasswordFileAuthenticator?
             if passwordFile != nil || file != nil {
@@ -163,7 +173,11 @@ final class SiteAccess: Sendable {
         return PasswordUsersList(places.compactMap { $0 })
     }
 
-    private static func sources(of access: AccessConfiguration, levelsMax: Int) throws -> PolicyParts {
+    private static func sources(
+        of access: AccessConfiguration,
+        levelsMax: Int,
+        in configuration: SiteConfiguration
+    ) throws -> PolicyParts {
         var sources: [any AccessSource] = []
         if let rules = access.rules {
             sources.append(try RuleSet(rules: rules.map { RuleSet.Rule($0) }, levelsMax: levelsMax))
@@ -180,7 +194,10 @@ final class SiteAccess: Sendable {
                 )
             )
         }
-        if let file = access.aclFile { sources.append(try ACLFile(path: file, allowsEmpty: true)) }
+        if let file = access.aclFile {
+            // Mosquitto takes an empty file, which lets nobody do anything. Here it is more likely one cut short.
+            sources.append(try ACLFile(path: file, allowsEmpty: configuration.compatibility == .mosquitto))
+        }
         if sources.isEmpty, access.dynamicSecurityFile == nil {
             // Rules were asked for and there are none: then nobody may do anything.
             sources.append(try RuleSet(rules: [], levelsMax: levelsMax))

@@ -96,46 +96,30 @@ final class SiteBridges: Sendable {
     /// Messages that bridges have numbered and nobody has confirmed.
     var backlog: UInt64 { services.reduce(0) { $0 + $1.health.queueMessages } }
 
+    private var figures: LinkFigures<BridgeHealth> {
+        LinkFigures(kind: "bridge", links: services.map { ($0.settings.name, $0.health) })
+    }
+
+    /// For `$SYS`.
+    var systemValues: [String: String] {
+        figures.systemValues { ["messages": $0.queueMessages, "bytes": UInt64($0.queueBytes)] }
+    }
+
     var metrics: [MetricFamily] {
-        let bridges = services.map { ($0.settings.name, $0.health) }
-        func samples(_ value: (BridgeHealth) -> Double) -> [MetricSample] {
-            bridges.map { MetricSample(value($1), labels: ["bridge": $0]) }
-        }
-        func byReason(_ counts: (BridgeHealth) -> [String: UInt64]) -> [MetricSample] {
-            bridges.flatMap { name, health in
-                counts(health).sorted { $0.key < $1.key }.map { reason, count in
-                    MetricSample(Double(count), labels: ["bridge": name, "reason": reason])
-                }
-            }
-        }
+        let figures = figures
         return [
-            .gauge("causeway_bridge_queue_messages", "Messages in the outbox", samples { Double($0.queueMessages) }),
-            .gauge("causeway_bridge_queue_bytes", "Bytes of the outbox", samples { Double($0.queueBytes) }),
+            .gauge(
+                "causeway_bridge_queue_messages",
+                "Messages in the outbox",
+                figures.samples { Double($0.queueMessages) }
+            ),
+            .gauge("causeway_bridge_queue_bytes", "Bytes of the outbox", figures.samples { Double($0.queueBytes) }),
             .gauge(
                 "causeway_bridge_oldest_age_seconds",
                 "Age of the oldest message that is not confirmed",
-                samples { Double($0.oldestAgeMilliseconds) / 1_000 }
+                figures.samples { Double($0.oldestAgeMilliseconds) / 1_000 }
             ),
-            .gauge("causeway_bridge_inflight", "Messages sent and not acknowledged", samples { Double($0.inflight) }),
-            .counter("causeway_bridge_acked", "Messages acknowledged", samples { Double($0.acknowledgedTotal) }),
-            .counter("causeway_bridge_resent", "Messages sent again", samples { Double($0.resentTotal) }),
-            .gauge(
-                "causeway_bridge_last_ack_timestamp_seconds",
-                "When the last acknowledgement came",
-                samples { Double($0.lastAckMilliseconds ?? 0) / 1_000 }
-            ),
-            .gauge(
-                "causeway_bridge_state",
-                "1 for the state that the bridge is in",
-                bridges.flatMap { name, health in
-                    BridgeState.allCases.map { state in
-                        MetricSample(health.state == state ? 1 : 0, labels: ["bridge": name, "state": state.rawValue])
-                    }
-                }
-            ),
-            .counter("causeway_bridge_reconnects", "Connections made anew, by reason", byReason(\.reconnects)),
-            .counter("causeway_bridge_dropped", "Messages that did not leave, by reason", byReason(\.dropped)),
-        ]
+        ] + figures.families
     }
 }
 

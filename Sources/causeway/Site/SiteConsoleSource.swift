@@ -1,3 +1,4 @@
+import Audit
 import Broker
 import Console
 import HandlerRuntime
@@ -8,6 +9,8 @@ import SiteServer
 struct SiteConsoleSource: ConsoleSource {
     /// Nil where everything stays in memory.
     let journal: Journal?
+    let access: SiteAccess
+    let audit: AuditWriter?
     let server: SiteServer
     let runtime: HandlerRuntime?
     let bridges: SiteBridges?
@@ -28,8 +31,20 @@ struct SiteConsoleSource: ConsoleSource {
     }
 
     func metrics() -> [MetricFamily] {
-        ServerMetrics.families(server.metrics) + ServerMetrics.families(probe.statistics) + journalMetrics
-            + handlerMetrics + (bridges?.metrics ?? []) + relays.metrics
+        ServerMetrics.families(server.metrics) + ServerMetrics.families(probe.statistics) + accessMetrics
+            + journalMetrics + handlerMetrics + (bridges?.metrics ?? []) + relays.metrics
+    }
+
+    private var accessMetrics: [MetricFamily] {
+        let lockouts = MetricFamily.counter("causeway_lockouts", "Users locked out at an address", access.lockouts)
+        guard let audit = audit?.statistics else { return [lockouts] }
+        return [
+            lockouts,
+            .counter("causeway_audit_records", "Records written to the audit log", audit.written),
+            .counter("causeway_audit_lost", "Records that the audit log could not take", audit.lost),
+            .gauge("causeway_audit_waiting", "Records that wait for the disk", Double(audit.waiting)),
+            .gauge("causeway_audit_failing", "Whether the disk refuses the audit log", audit.isFailing ? 1 : 0),
+        ]
     }
 
     private var journalMetrics: [MetricFamily] {

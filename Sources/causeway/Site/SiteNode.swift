@@ -27,6 +27,7 @@ final class SiteNode: Sendable {
     let audit: AuditWriter?
     private let console: ConsoleTask?
     private let probe: StatisticsProbe
+    private let systemValues: SystemValues
 
     /// Starts everything; returns when devices can connect. Nothing here waits for the cloud.
     static func start(_ configuration: SiteConfiguration, logger: Logger) async throws -> SiteNode {
@@ -97,10 +98,23 @@ final class SiteNode: Sendable {
         }
         try bridges?.start(server)
         oldest.isComplete = true
+        audit?.record(AuditEvent(.started, subject: configuration.file))
         let probe = StatisticsProbe()
         probe.start(server)
+        let systemValues = SystemValues()
+        // With Mosquitto's ways, the tree holds what Mosquitto's does.
+        if configuration.sysInterval >= .seconds(1), configuration.compatibility != .mosquitto {
+            systemValues.start(server, every: configuration.sysInterval) { [weak bridges, weak relays, weak audit] in
+                var values = bridges?.systemValues ?? [:]
+                values.merge(relays?.systemValues ?? [:]) { bridge, _ in bridge }
+                values["audit/head"] = audit?.head
+                return values
+            }
+        }
         let source = SiteConsoleSource(
             journal: journal,
+            access: access,
+            audit: audit,
             server: server,
             runtime: runtime,
             bridges: bridges,
@@ -108,7 +122,19 @@ final class SiteNode: Sendable {
             probe: probe
         )
         let console = try configuration.console.map { try ConsoleTask.start($0, source: source, logger: logger) }
-        return SiteNode(listeners, journal, server, runtime, bridges, relays, access, audit, console, probe)
+        return SiteNode(
+            listeners,
+            journal,
+            server,
+            runtime,
+            bridges,
+            relays,
+            access,
+            audit,
+            console,
+            probe,
+            systemValues
+        )
     }
 
     private init(
@@ -121,7 +147,8 @@ final class SiteNode: Sendable {
         _ access: SiteAccess,
         _ audit: AuditWriter?,
         _ console: ConsoleTask?,
-        _ probe: StatisticsProbe
+        _ probe: StatisticsProbe,
+        _ systemValues: SystemValues
     ) {
         self.listeners = listeners
         self.journal = journal
@@ -133,17 +160,20 @@ final class SiteNode: Sendable {
         self.audit = audit
         self.console = console
         self.probe = probe
+        self.systemValues = systemValues
     }
 
     /// Stops in the reverse order: what was acknowledged is on disk, what was decided is committed.
     func stop() async {
         probe.stop()
+        systemValues.stop()
         await console?.stop()
         relays.stop()
         bridges?.stop()
         runtime?.stop()
         await server.shutDown()
         journal?.close()
+        audit?.record(AuditEvent(.stopped))
         audit?.close()
     }
 

@@ -69,42 +69,22 @@ final class SiteRelays: Sendable {
 
     // MARK: - Figures
 
+    private var figures: LinkFigures<RelayHealth> { LinkFigures(kind: "relay", links: service.health) }
+
+    /// For `$SYS`.
+    var systemValues: [String: String] { figures.systemValues { ["messages": UInt64($0.waiting)] } }
+
     var metrics: [MetricFamily] {
-        let relays = service.health
-        guard !relays.isEmpty else { return [] }
-        func samples(_ value: (RelayHealth) -> Double) -> [MetricSample] {
-            relays.map { MetricSample(value($0.health), labels: ["relay": $0.name]) }
-        }
-        func byReason(_ counts: (RelayHealth) -> [String: UInt64]) -> [MetricSample] {
-            relays.flatMap { name, health in
-                counts(health).sorted { $0.key < $1.key }.map { reason, count in
-                    MetricSample(Double(count), labels: ["relay": name, "reason": reason])
-                }
-            }
-        }
-        return [
+        let figures = figures
+        guard !figures.links.isEmpty else { return [] }
+        return figures.families + [
             .gauge(
-                "causeway_relay_state",
-                "1 for the state that the relay is in",
-                relays.flatMap { name, health in
-                    BridgeState.allCases.map { state in
-                        MetricSample(health.state == state ? 1 : 0, labels: ["relay": name, "state": state.rawValue])
-                    }
-                }
+                "causeway_relay_waiting",
+                "Messages that wait for the other broker",
+                figures.samples { Double($0.waiting) }
             ),
-            .gauge("causeway_relay_inflight", "Messages sent and not acknowledged", samples { Double($0.inflight) }),
-            .gauge("causeway_relay_waiting", "Messages that wait for the other broker", samples { Double($0.waiting) }),
-            .counter("causeway_relay_sent", "Messages sent", samples { Double($0.sentTotal) }),
-            .counter("causeway_relay_acked", "Messages acknowledged", samples { Double($0.acknowledgedTotal) }),
-            .counter("causeway_relay_resent", "Messages sent again", samples { Double($0.resentTotal) }),
-            .counter("causeway_relay_received", "Messages received", samples { Double($0.receivedTotal) }),
-            .gauge(
-                "causeway_relay_last_ack_timestamp_seconds",
-                "When the last acknowledgement came",
-                samples { Double($0.lastAckMilliseconds ?? 0) / 1_000 }
-            ),
-            .counter("causeway_relay_reconnects", "Connections that ended, by reason", byReason(\.reconnects)),
-            .counter("causeway_relay_dropped", "Messages that were not passed on, by reason", byReason(\.dropped)),
+            .counter("causeway_relay_sent", "Messages sent", figures.samples { Double($0.sentTotal) }),
+            .counter("causeway_relay_received", "Messages received", figures.samples { Double($0.receivedTotal) }),
         ]
     }
 }

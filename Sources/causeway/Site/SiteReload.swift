@@ -10,7 +10,7 @@ final class SiteReload: Sendable {
     private let watch: FileWatch?
 
     /// Listens from now on.
-    init(_ node: SiteNode, source: SiteSource, configuration: SiteConfiguration, logger: Logger) {
+    init(_ node: SiteNode, source: SiteSource, configuration: SiteConfiguration, logger: Logger) throws {
         let holder = WatchHolder()
         let coordinator = ReloadCoordinator(
             current: configuration,
@@ -30,8 +30,7 @@ final class SiteReload: Sendable {
         )
         // Unstructured: a signal has no task that it could belong to.
         let gate = node.access.gate
-        signal = ReloadSignal {
-            gate.close()
+        signal = try ReloadSignal(noted: gate.close) {
             Task {
                 await coordinator.reload(.asked)
                 gate.open()
