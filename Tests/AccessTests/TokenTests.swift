@@ -32,10 +32,14 @@ import Testing
             keyFile = try folder.write(json, "keys.json")
         }
 
-        func token(_ claims: [String: Any], kid: String = "one") async throws -> String {
+        func token(
+            _ claims: [String: Any],
+            kid: String = "one",
+            header: JWTHeader = .init()
+        ) async throws -> String {
             let data = try JSONSerialization.data(withJSONObject: claims)
             let payload = try JSONDecoder().decode(Raw.self, from: data)
-            return try await keys.sign(payload, kid: .init(string: kid))
+            return try await keys.sign(payload, kid: .init(string: kid), header: header)
         }
     }
 
@@ -128,6 +132,16 @@ import Testing
         #expect(await others.check(good, username: nil) == refused)
         await #expect(throws: AccessError.self) { try await self.verifier(issuer) { $0.algorithms = ["none"] } }
         await #expect(throws: AccessError.self) { try await self.verifier(issuer) { $0.algorithms = ["HS256"] } }
+    }
+
+    @Test("A token that asks for an extension is refused, whatever its signature (RFC 7515 section 4.1.11)")
+    func critical() async throws {
+        let issuer = try await Issuer()
+        let verifier = try await verifier(issuer)
+        for names: [JWTHeaderField] in [[.string("b64")], []] {
+            let token = try await issuer.token(claims(), header: ["crit": .array(names), "b64": .bool(false)])
+            #expect(await verifier.check(token, username: nil) == refused)
+        }
     }
 
     @Test("The user name may stand in another claim")

@@ -34,6 +34,8 @@ causeway, tools, pki, nodes, site, mosquitto = (
 
 def pytest_addoption(parser):
     parser.addoption("--broker", choices=["causeway", "mosquitto"], default="causeway", help="whom to attack")
+    parser.addoption("--report", default="attacks", help="the name of the report in .build")
+    parser.addoption("--sequences", type=int, help="random sequences for each kind of access control")
     parser.addoption("--campaign", action="store_true", help="full counts: hours of attackers instead of seconds")
 
 
@@ -42,7 +44,8 @@ def pytest_configure(config):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     config.seed = int(os.environ.get("SEED", random.SystemRandom().randrange(1 << 32)))
-    config.report = Report(config.getoption("--broker"), config.getoption("--campaign"), config.seed)
+    config.report = Report(config.getoption("--broker"), config.getoption("--campaign"), config.seed,
+                           config.getoption("--report"))
 
 
 def pytest_report_header(config):

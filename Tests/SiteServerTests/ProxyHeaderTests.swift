@@ -91,6 +91,14 @@ import Testing
         #expect(header.commonName == expected)
     }
 
+    @Test("A common name that is no UTF-8 is no name, rather than a repaired one that others may have too")
+    func brokenName() throws {
+        let tls = Self.tls(client: 7, verify: 0, name: [0xFF, 0xFE])
+        let header = try #require(try parse(Self.binary(family: 0x11, Self.addresses4 + tls))).header
+        #expect(header.isCertificateVerified)
+        #expect(header.commonName == nil)
+    }
+
     @Test(
         "What is no header is refused",
         arguments: [

@@ -169,13 +169,18 @@ public final class TokenVerifier: Sendable {
         return name
     }
 
-    /// The `alg` of the header, before anything is trusted.
+    /// The `alg` of the header, before anything is trusted. Nil also for a header that asks for an extension by `crit`:
+    /// whoever does not know it has to refuse the token (RFC 7515 section 4.1.11), and none is known here.
     private static func algorithm(of token: String) -> String? {
-        struct Header: Decodable { let alg: String }
+        struct Header: Decodable {
+            let alg: String
+            let crit: [String]?
+        }
         guard let first = token.split(separator: ".", omittingEmptySubsequences: false).first else { return nil }
         var base64 = first.replacing("-", with: "+").replacing("_", with: "/")
         base64 += String(repeating: "=", count: (4 - base64.utf8.count % 4) % 4)
-        return Data(base64Encoded: String(base64)).flatMap { try? JSONDecoder().decode(Header.self, from: $0) }?.alg
+        let header = Data(base64Encoded: String(base64)).flatMap { try? JSONDecoder().decode(Header.self, from: $0) }
+        return header?.crit == nil ? header?.alg : nil
     }
 }
 

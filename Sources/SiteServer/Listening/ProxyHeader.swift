@@ -174,9 +174,10 @@ public struct ProxyHeader: Sendable, Hashable {
             // PP2_CLIENT_CERT_CONN or PP2_CLIENT_CERT_SESS; zero says that it was verified.
             isCertificateVerified = isTLS && client & 0x06 != 0 && verify == 0
             commonName = nil
-            while var part = try Self.field(&field.value) {
+            while let part = try Self.field(&field.value) {
                 guard part.type == 0x22, isCertificateVerified else { continue }
-                commonName = part.value.readString(length: part.value.readableBytes).flatMap(SubjectName.usable)
+                // Repaired text could be somebody else's name.
+                commonName = String(validating: part.value.readableBytesView, as: UTF8.self).flatMap(SubjectName.usable)
             }
         }
     }

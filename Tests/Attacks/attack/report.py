@@ -8,15 +8,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 
 class Report:
-    def __init__(self, broker, is_campaign, seed):
+    def __init__(self, broker, is_campaign, seed, name="attacks"):
         self.broker = broker
+        self.name = name
         self.is_campaign = is_campaign
         self.seed = seed
         self.rows = []
 
     @property
     def path(self):
-        name = "attacks.json" if self.broker == "causeway" else f"attacks-{self.broker}.json"
+        name = f"{self.name}.json" if self.broker == "causeway" else f"{self.name}-{self.broker}.json"
         return ROOT / ".build" / name
 
     def add(self, **row):
