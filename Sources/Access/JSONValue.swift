@@ -202,7 +202,9 @@ private struct JSONReader {
         }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         if let integer = Int(text) { return .integer(integer) }
-        return Double(text).map { .number($0) }
+        // What no number can hold would come back as nothing.
+        guard let value = Double(text), value.isFinite else { return nil }
+        return .number(value)
     }
 
     /// Takes digits; false if there is none.

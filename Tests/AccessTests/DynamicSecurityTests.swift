@@ -348,6 +348,7 @@ import Testing
         #expect(JSONValue(parsing: text.utf8)?.text() == text)
         #expect(JSONValue(parsing: #""\ud83d\ude00\u00e9""#.utf8) == .string("😀é"))
         #expect(JSONValue(parsing: [0x22, 0xFF, 0x22]) == nil)
+        #expect(JSONValue(parsing: "1e999".utf8) == nil, "no number holds it")
         #expect(JSONValue(parsing: #"{"Command":"x"}"#.utf8)?["command"]?.string == "x")
     }
 
