@@ -216,11 +216,11 @@ private final class RawConnection: Sendable {
     }
 
     @Test func `connections beyond the limit wait until one ends`() async throws {
-        try await withServer(answerSecondsMax: 1, connectionsMax: 2) { port in
+        try await withServer(answerSecondsMax: 3, connectionsMax: 2) { port in
             let held = try (0..<2).map { _ in try RawConnection(port: port) }
             let waiting = try RawConnection(port: port)
             waiting.send("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            #expect(await waiting.readToEnd()?.contains(" 200 ") == true)
+            #expect(await waiting.readToEnd(seconds: 40)?.contains(" 200 ") == true)
             _ = held
         }
     }
