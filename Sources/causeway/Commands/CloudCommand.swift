@@ -23,6 +23,7 @@ struct CloudCommand: AsyncParsableCommand {
         func run() async throws {
             let configuration = try ConfigurationFile.cloud(file)
             let logger = try Logger.make("causeway.cloud", configuration.log)
+            TerminationSignals.listen()
             let node: CloudNode
             do {
                 node = try await CloudNode.start(configuration, logger: logger)

@@ -50,6 +50,7 @@ struct SiteCommand: AsyncParsableCommand {
         let reload: SiteReload
         do {
             logger = try Logger.make("causeway.site", configuration.log)
+            TerminationSignals.listen()
             node = try await SiteNode.start(configuration, logger: logger)
             pidFile = try configuration.pidFile.map { try PIDFile(path: $0) }
             reload = try SiteReload(node, source: source, configuration: configuration, logger: logger)

@@ -27,6 +27,9 @@ final class TerminationSignals: Sendable {
         }
     }
 
+    /// Listens from now on: one that comes while the process still starts is an end in good order, too.
+    static func listen() { _ = shared }
+
     /// Returns when one of them has come. A second one ends the process at once.
     static func wait() async {
         await withCheckedContinuation { continuation in
