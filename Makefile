@@ -57,16 +57,18 @@ build: ## the debug build with its tests, once
 	swift build --build-tests $(CHECKED) 2>&1 | tee $(LOGS)/build.log
 	@if grep -E "$(CURDIR)/(Sources|Tests)/.*: warning:" $(LOGS)/build.log; then echo "build: warnings" >&2; exit 1; fi
 
-# Tests with sockets, deadlines and processes of their own run apart from those that only compute: all tests of a run share
-# the CPUs, and a simulation would hold a client still for longer than its deadline.
+# Tests with sockets, deadlines and processes of their own run a few at a time, apart from those that only compute: all at
+# once they would hold each other still for longer than a deadline. If one fails, that half runs once more, one by one.
 WITH_PEERS := '(SiteServer|Console|Bridge|MosquittoClient|Cloud|HandlerRuntime)Tests\.'
 
 swift-test: ## the Swift tests (FILTER=Name to run some); needs `make build`
 	@mkdir -p $(LOGS); : >$(LOGS)/swift-test.log
 	@run() { SWIFT_BACKTRACE=color=no swift test --skip-build --disable-xctest $(CHECKED) "$$@" \
 	    </dev/null 2>&1 | tee -a $(LOGS)/swift-test.log; }; \
-	if [[ -n "$(FILTER)" ]]; then run --filter '$(FILTER)'; \
-	else run --filter $(WITH_PEERS); run --skip $(WITH_PEERS); fi
+	peers() { SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$$1 run --filter $(WITH_PEERS); }; \
+	if [[ -n "$(FILTER)" ]]; then run --filter '$(FILTER)'; exit; fi; \
+	peers 3 || { echo "== once more, one by one" | tee -a $(LOGS)/swift-test.log; peers 1; }; \
+	run --skip $(WITH_PEERS)
 
 $(VENV)/installed: Tests/Integration/requirements.txt
 	python3 -m venv $(VENV)

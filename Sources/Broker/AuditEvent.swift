@@ -25,18 +25,6 @@ public struct AuditEvent: Sendable, Hashable {
         case configurationReloaded = "configuration.reloaded"
         /// The configuration was read again and refused; the old one stays.
         case configurationRefused = "configuration.refused"
-        /// Certificates, keys or revocation lists of listeners were read again.
-        case certificatesReloaded = "certificates.reloaded"
-        /// They were read again and refused; the old ones stay.
-        case certificatesRefused = "certificates.refused"
-        /// An address or a user name was shut out for a time, after too many failures.
-        case lockedOut = "access.locked_out"
-        /// Clients were disconnected because their rights were taken away.
-        case revoked = "access.revoked"
-        /// The site's data were written to a backup.
-        case backedUp = "backup.written"
-        /// The site's data were read back from a backup.
-        case restored = "backup.restored"
         /// The site node started.
         case started = "node.started"
         /// The site node was told to stop.

@@ -1,5 +1,6 @@
 import DequeModule
 import MQTT
+import NIOCore
 
 // Retained messages for new subscriptions: a few at once, many over as many turns as it takes (section 3.3.1.3).
 
@@ -14,6 +15,25 @@ struct RetainedScan {
 }
 
 extension BrokerCore {
+    /// Sets or, with an empty payload, removes the topic's retained message [MQTT-3.3.1-5], [MQTT-3.3.1-6].
+    func keep(_ message: Message) {
+        if message.payload.readableBytes == 0 {
+            setRetained(message.topic, nil)
+        } else if retained.count < configuration.retainedMessagesMax || retained[message.topic] != nil {
+            keptOrder &+= 1
+            message.keptOrder = keptOrder
+            setRetained(message.topic, message)
+        } else {
+            counters.drop(.queueFull)
+        }
+    }
+
+    /// Sets a topic's retained message, or removes it, and keeps count of the bytes.
+    func setRetained(_ topic: TopicName, _ message: Message?) {
+        if let old = retained.set(topic, message) { retainedBytes -= old.storedBytes }
+        if let message { retainedBytes += message.storedBytes }
+    }
+
     /// Hands out the retained messages of new subscriptions, behind their SUBACK.
     func sendRetained(_ wanted: [RetainedWanted], to session: Session, now: BrokerTime, effects: inout Effects) {
         for item in wanted {
