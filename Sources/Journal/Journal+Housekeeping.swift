@@ -38,7 +38,7 @@ extension Journal {
     static let checkpointsKept = 2
 
     /// Lets segments go whose records are all below `sequence`, but none that the older of the two checkpoints still
-    /// needs (with a single checkpoint: none at all). While the journal is stalled, what the newest checkpoint covers
+    /// needs (with a single checkpoint: none at all). While the journal has no room, what the newest checkpoint covers
     /// may go too: better no second line than no room for the first. The last segment always stays.
     ///
     /// With `keeping`, segments that were written to within that time stay too, for replay and inquiry, unless the
@@ -61,13 +61,21 @@ extension Journal {
         if isChanged { wakeStalled() }
     }
 
+    /// Whether a checkpoint of now and ``retire(before:keeping:)`` would let a segment go.
+    public func couldRetire(before sequence: UInt64) -> Bool {
+        catalogue.withLock { state in
+            guard state.segments.count > 1 else { return false }
+            return state.segments[1].firstSequence <= min(sequence, state.committedSequence &+ 1)
+        }
+    }
+
     private func takeRetired(before sequence: UInt64, keeping: Duration) -> [Segment] {
         // Beyond this it is for ever; below, nothing overflows.
         let (seconds, attoseconds) = min(keeping, .seconds(1_000_000_000)).components
         let keepMilliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
         let oldestKept = configuration.wallMilliseconds() - keepMilliseconds
         var bytes = catalogue.bytesOnDisk
-        let hasNoRoom = isStalled
+        let hasNoRoom = room != .ample
         let comfortable = configuration.maxBytes - 2 * configuration.segmentBytes
         return catalogue.withLock { state in
             var limit = sequence
@@ -95,7 +103,7 @@ extension Journal {
     private func remove(_ segment: inout Segment, _ madeSpares: Int) -> Catalogue.Spare? {
         let path = configuration.path(segment.name)
         let spares = catalogue.withLock { $0.spares.count } + madeSpares
-        let isWanted = spares < configuration.maxSpares && segment.byteCount == configuration.segmentBytes
+        let isWanted = spares < configuration.sparesKept && segment.byteCount == configuration.segmentBytes
         if isWanted, isKnownUniquelyReferenced(&segment) {
             let name = FileName.spare(segment.firstSequence)
             if (try? disk.rename(path, to: configuration.path(name))) != nil {
