@@ -2,7 +2,7 @@ import DequeModule
 import MQTT
 import NIOCore
 
-// PUBLISH from a client: alias, grants, flow control, size and rights, then on to `distribute` (MQTT 5.0 sections 3.3, 4.3).
+// PUBLISH from a client: alias, grants, flow control, size and rights, then `distribute` (MQTT 5.0 sections 3.3, 4.3).
 extension BrokerCore {
     func handle(_ publish: Publish, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         counters.received(payloadBytes: publish.payload.readableBytes)
