@@ -35,34 +35,51 @@ final class CommitLoop: Sendable {
         mailbox = Monitor(Mailbox(acceptedThrough: lastSequence))
     }
 
-    /// Runs until the journal is closed or has failed.
-    func run(_ writer: SegmentWriter) {
+    /// What one round of the loop leaves to the next.
+    struct Progress: Sendable {
         var isStalled = false
         var unsyncedSince: UInt64?
-        while true {
-            let work = mailbox.wait(until: deadline(isStalled: isStalled, unsyncedSince: unsyncedSince)) { next(&$0) }
-            do throws(JournalError) {
-                switch work {
-                case .fail(let error):
-                    throw error
-                case .batches(let batches):
-                    isStalled = try commit(batches, writer, isStalled: isStalled)
-                case .retry:
-                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
-                case .close(let batches):
-                    _ = try commit(batches, writer, isStalled: isStalled)
-                    try writer.finish()
-                    mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
-                    return
-                case nil:
-                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
-                }
-                unsyncedSince = try syncIfDue(writer, unsyncedSince)
-                if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
-            } catch {
-                fail(error)
-                return
+    }
+
+    /// Runs until the journal is closed or has failed.
+    func run(_ writer: SegmentWriter) {
+        var progress = Progress()
+        var goesOn = true
+        while goesOn {
+            let deadline = deadline(progress)
+            let work = mailbox.wait(until: deadline) { next(&$0) }
+            goesOn = perform(work, writer, &progress)
+        }
+    }
+
+    /// Does what there is to do now, without waiting: the loop's body for an owner that has no thread for it.
+    /// Returns false once the journal is closed or has failed.
+    func step(_ writer: SegmentWriter, _ progress: inout Progress) -> Bool {
+        perform(mailbox.withLock { next(&$0) }, writer, &progress)
+    }
+
+    /// One round; nil is a time-out. Returns whether another follows.
+    private func perform(_ work: Work?, _ writer: SegmentWriter, _ progress: inout Progress) -> Bool {
+        do throws(JournalError) {
+            switch work {
+            case .fail(let error):
+                throw error
+            case .batches(let batches):
+                progress.isStalled = try commit(batches, writer, isStalled: progress.isStalled)
+            case .close(let batches):
+                _ = try commit(batches, writer, isStalled: progress.isStalled)
+                try writer.finish()
+                mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
+                return false
+            case .retry, nil:
+                if progress.isStalled { progress.isStalled = try commit([], writer, isStalled: true) }
             }
+            progress.unsyncedSince = try syncIfDue(writer, progress.unsyncedSince)
+            if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
+            return true
+        } catch {
+            fail(error)
+            return false
         }
     }
 
@@ -103,11 +120,13 @@ final class CommitLoop: Sendable {
         return nil
     }
 
-    private func deadline(isStalled: Bool, unsyncedSince: UInt64?) -> UInt64? {
-        if isStalled {
+    private func deadline(_ progress: Progress) -> UInt64? {
+        if progress.isStalled {
             return SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
         }
-        guard let unsyncedSince, case .interval(let milliseconds) = configuration.sync else { return nil }
+        guard let unsyncedSince = progress.unsyncedSince, case .interval(let milliseconds) = configuration.sync else {
+            return nil
+        }
         return unsyncedSince + nanoseconds(milliseconds)
     }
 
