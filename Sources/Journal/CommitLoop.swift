@@ -12,6 +12,8 @@ final class CommitLoop: Sendable {
         var failure: JournalError?
         /// Whether the end of the journal without room was told and not yet taken back.
         var isStalled = false
+        /// What the writer knew of its room when it last looked.
+        var room = Journal.Room.ample
     }
 
     private enum Work {
@@ -39,23 +41,34 @@ final class CommitLoop: Sendable {
     func run(_ writer: SegmentWriter) {
         var isStalled = false
         var unsyncedSince: UInt64?
+        var retryAt: UInt64?
+        var told = Journal.Room.ample
         while true {
-            let work = mailbox.wait(until: deadline(isStalled: isStalled, unsyncedSince: unsyncedSince)) { next(&$0) }
+            tell(writer, isStalled: isStalled, &told)
+            if !isStalled, writer.shortage == nil {
+                retryAt = nil
+            } else if retryAt == nil {
+                retryAt = SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
+            }
+            let work = mailbox.wait(until: deadline(retryAt, unsyncedSince: unsyncedSince)) { next(&$0) }
             do throws(JournalError) {
                 switch work {
                 case .fail(let error):
                     throw error
                 case .batches(let batches):
                     isStalled = try commit(batches, writer, isStalled: isStalled)
-                case .retry:
-                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
+                case .retry: retryAt = 0
+                case nil: break
                 case .close(let batches):
                     _ = try commit(batches, writer, isStalled: isStalled)
                     try writer.finish()
                     mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
                     return
-                case nil:
+                }
+                if let instant = retryAt, SystemClock.monotonicNanoseconds() >= instant {
+                    retryAt = nil
                     if isStalled { isStalled = try commit([], writer, isStalled: true) }
+                    if !isStalled, writer.shortage != nil { writer.shortage = try writer.fillReserve() }
                 }
                 unsyncedSince = try syncIfDue(writer, unsyncedSince)
                 if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
@@ -64,6 +77,17 @@ final class CommitLoop: Sendable {
                 return
             }
         }
+    }
+
+    /// Says when room has become short, and when there is some again.
+    private func tell(_ writer: SegmentWriter, isStalled: Bool, _ told: inout Journal.Room) {
+        let room = isStalled ? .none : writer.room
+        guard room != told else { return }
+        mailbox.withLock { $0.room = room }
+        // A stall that no reserve came before was told as such.
+        if told == .ample, let shortage = writer.shortage { onCommit(.short(shortage)) }
+        if room == .ample { onCommit(.relieved) }
+        told = room
     }
 
     private func next(_ mailbox: inout Mailbox) -> Work? {
@@ -103,12 +127,9 @@ final class CommitLoop: Sendable {
         return nil
     }
 
-    private func deadline(isStalled: Bool, unsyncedSince: UInt64?) -> UInt64? {
-        if isStalled {
-            return SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
-        }
-        guard let unsyncedSince, case .interval(let milliseconds) = configuration.sync else { return nil }
-        return unsyncedSince + nanoseconds(milliseconds)
+    private func deadline(_ retryAt: UInt64?, unsyncedSince: UInt64?) -> UInt64? {
+        guard let unsyncedSince, case .interval(let milliseconds) = configuration.sync else { return retryAt }
+        return min(unsyncedSince + nanoseconds(milliseconds), retryAt ?? .max)
     }
 
     private func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(max(1, milliseconds)) * 1_000_000 }

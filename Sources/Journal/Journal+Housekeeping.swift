@@ -44,18 +44,18 @@ extension Journal {
     static let checkpointsKept = 2
 
     /// Lets segments go whose records are all below `sequence`, but none that the older of the two checkpoints still
-    /// needs (with a single checkpoint: none at all). While the journal is stalled, what the newest checkpoint covers
+    /// needs (with a single checkpoint: none at all). While the journal has no room, what the newest checkpoint covers
     /// may go too: better no second line than no room for the first. The last segment always stays.
     ///
     /// With `keeping`, segments that were written to within that time stay too, for replay and inquiry, unless the
     /// journal is short of room (less than two segments below ``Configuration/maxBytes``). Blocks for a sync of the
     /// directory if there is something to remove: not for an event loop. What cannot be removed now is tried next time;
-    /// so is everything while somebody makes a ``JournalCopy``, unless the journal is stalled.
+    /// so is everything while somebody makes a ``JournalCopy``, unless the journal is short of room.
     public func retire(before sequence: UInt64, keeping: Duration = .zero) {
         let isChanged = housekeeping.withLock { _ in
             let (hold, isCopied) = takeHold()
             defer { withExtendedLifetime(hold) {} }
-            if isCopied, !isStalled { return false }
+            if isCopied, room == .ample { return false }
             // Oldest first, each out of the array before it is asked whether anyone else still has it.
             var retired = Array(takeRetired(before: sequence, keeping: keeping).reversed())
             guard !retired.isEmpty else { return false }
@@ -81,13 +81,21 @@ extension Journal {
         }
     }
 
+    /// Whether a checkpoint of now and ``retire(before:keeping:)`` would let a segment go.
+    public func couldRetire(before sequence: UInt64) -> Bool {
+        catalogue.withLock { state in
+            guard state.segments.count > 1 else { return false }
+            return state.segments[1].firstSequence <= min(sequence, state.committedSequence &+ 1)
+        }
+    }
+
     private func takeRetired(before sequence: UInt64, keeping: Duration) -> [Segment] {
         // Beyond this it is for ever; below, nothing overflows.
         let (seconds, attoseconds) = min(keeping, .seconds(1_000_000_000)).components
         let keepMilliseconds = seconds * 1000 + attoseconds / 1_000_000_000_000_000
         let oldestKept = configuration.wallMilliseconds() - keepMilliseconds
         var bytes = catalogue.bytesOnDisk
-        let hasNoRoom = isStalled
+        let hasNoRoom = room != .ample
         let comfortable = configuration.maxBytes - 2 * configuration.segmentBytes
         return catalogue.withLock { state in
             var limit = sequence
@@ -115,7 +123,7 @@ extension Journal {
     private func remove(_ segment: inout Segment, _ madeSpares: Int, _ isCopied: Bool) -> Catalogue.Spare? {
         let path = configuration.path(segment.name)
         let spares = catalogue.withLock { $0.spares.count } + madeSpares
-        let isWanted = spares < configuration.maxSpares && segment.byteCount == configuration.segmentBytes
+        let isWanted = spares < configuration.sparesKept && segment.byteCount == configuration.segmentBytes
         if isWanted, !isCopied, isKnownUniquelyReferenced(&segment) {
             let name = FileName.spare(segment.firstSequence)
             if (try? disk.rename(path, to: configuration.path(name))) != nil {

@@ -130,6 +130,9 @@ public final class Journal: Sendable {
     /// Whether the journal waits for room (see ``CommitNotice/stalled(_:)``).
     public var isStalled: Bool { loop.mailbox.withLock { $0.isStalled } }
 
+    /// How much room there is, as of the last commit or attempt.
+    public var room: Room { loop.mailbox.withLock { $0.isStalled ? .none : $0.room } }
+
     /// Why the journal takes no more records, or nil if it does.
     public var failure: JournalError? { loop.mailbox.withLock { $0.failure } }
 

@@ -89,7 +89,8 @@ struct RecoveryRun {
     private mutating func prepareDirectory() throws(DiskError) {
         for name in files.temporaries { try? disk.remove(configuration.path(name)) }
         for spare in files.spares {
-            if state.spares.count < configuration.maxSpares {
+            let isWanted = state.spares.count < configuration.sparesKept
+            if isWanted, spare.byteCount == configuration.segmentBytes {
                 state.spares.append(spare)
             } else {
                 try? disk.remove(configuration.path(spare.name))

@@ -66,7 +66,8 @@ final class Outbox {
                     case .committed(let sequence):
                         content.committed = sequence
                         content.isStalled = false
-                    case .stalled: content.isStalled = true
+                    case .stalled, .short: content.isStalled = true
+                    case .relieved: content.isStalled = false
                     case .failed(let error): content.failure = error.code.rawValue
                     }
                 }
