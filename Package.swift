@@ -52,6 +52,7 @@ let package = Package(
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CCRC32C"),
         .target(name: "CMosquittoGuard", linkerSettings: [.linkedLibrary("gcc_s")]),
         // Pure.
@@ -112,8 +113,8 @@ let package = Package(
             dependencies: [
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
-                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
-                arguments, logging, nioCore, nioPosix, nioSSL,
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "CLinux",
+                arguments, crypto, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict

@@ -90,7 +90,7 @@ extension BrokerCore {
             deliver(message, to: list, from: sender, now: now, effects: &effects)
             return .passed
         }
-        guard journalAvailable else {
+        guard mayAppend(message, answer) else {
             if !isGuaranteed || message.origin == .will {
                 // Nobody is promised anything, or nobody is there to try again: whoever is there still gets it.
                 counters.drop(.journalUnavailable)

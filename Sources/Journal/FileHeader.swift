@@ -101,6 +101,8 @@ struct FileHeader: Sendable, Hashable {
 /// The names of a journal's files.
 enum FileName {
     static let lock = "journal.lock"
+    /// Shared by who copies the journal, see ``JournalCopy``; taken by the journal itself when it lets segments go.
+    static let hold = "journal.hold"
     static let identity = "journal.id"
     static let segmentSuffix = ".segment"
     static let checkpointSuffix = ".checkpoint"

@@ -1,11 +1,6 @@
 import Synchronization
 
 extension Journal {
-    /// How much of a segment is read at a time.
-    private static let readChunkBytes = 256 * 1024
-    /// The same for records that are looked up one by one.
-    private static let lookUpChunkBytes = SegmentMap.indexStrideBytes
-
     /// Gives the committed records from `sequence` on to the closure, in order, until about `maxBytes` of payload were
     /// given (at least one record is), the closure returns false, or there are no more. Any thread, also beside appends
     /// and retirement. The payload's memory is valid during the call only.
@@ -19,11 +14,46 @@ extension Journal {
         maxBytes: Int,
         _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
     ) throws(JournalError) -> UInt64 {
+        try reading.read(from: sequence, maxBytes: maxBytes, body)
+    }
+
+    /// Gives single records to the closure, in ascending order, whatever the order of `sequences`. Those that are not
+    /// there (retired, quarantined, not committed) are left out. False from the closure stops. Where a wanted record is
+    /// found damaged, the others are given first, then the error is thrown.
+    public func read(
+        sequences: [UInt64],
+        _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
+    ) throws(JournalError) {
+        try reading.read(sequences: sequences, body)
+    }
+
+    private var reading: RecordReading {
+        RecordReading(configuration: configuration, catalogue: catalogue, checksums: checksums)
+    }
+}
+
+/// Finds and reads records in the segments of a catalogue. Any thread.
+struct RecordReading: Sendable {
+    let configuration: Journal.Configuration
+    let catalogue: Catalogue
+    let checksums: Checksum
+
+    /// How much of a segment is read at a time.
+    private static let readChunkBytes = 256 * 1024
+    /// The same for records that are looked up one by one.
+    private static let lookUpChunkBytes = SegmentMap.indexStrideBytes
+
+    /// See ``Journal/read(from:maxBytes:_:)``.
+    func read(
+        from sequence: UInt64,
+        maxBytes: Int,
+        _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
+    ) throws(JournalError) -> UInt64 {
         var next = max(sequence, 1)
         var budget = maxBytes
         for segment in catalogue.segments(from: next) {
             for run in segment.map.withLock({ $0.runs(from: next) }) {
-                let goesOn = try read(segment, run, &next, Journal.readChunkBytes) { sequence, payload in
+                let goesOn = try read(segment, run, &next, RecordReading.readChunkBytes) { sequence, payload in
                     budget -= payload.count
                     return body(sequence, payload) && budget > 0
                 }
@@ -33,10 +63,8 @@ extension Journal {
         return next
     }
 
-    /// Gives single records to the closure, in ascending order, whatever the order of `sequences`. Those that are not
-    /// there (retired, quarantined, not committed) are left out. False from the closure stops. Where a wanted record is
-    /// found damaged, the others are given first, then the error is thrown.
-    public func read(
+    /// See ``Journal/read(sequences:_:)``.
+    func read(
         sequences: [UInt64],
         _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
     ) throws(JournalError) {
@@ -51,13 +79,13 @@ extension Journal {
             }
             var next = wanted[position]
             do throws(JournalError) {
-                _ = try read(segment, run, &next, Journal.lookUpChunkBytes) { sequence, payload in
+                _ = try read(segment, run, &next, RecordReading.lookUpChunkBytes) { sequence, payload in
                     if wanted[position] == sequence {
                         pass(sequence)
                         if !body(sequence, payload) { position = wanted.count }
                     }
                     // Neighbours are taken on the way; what is further off is looked up anew.
-                    return position < wanted.count && wanted[position] &- sequence <= Journal.neighbourDistance
+                    return position < wanted.count && wanted[position] &- sequence <= RecordReading.neighbourDistance
                 }
                 // The run is at its end, or the next one is looked up.
             } catch {

@@ -159,6 +159,8 @@ extension Fields {
                 hint: "space is freed by whole segments: make segment_bytes smaller or max_bytes larger"
             )
         }
+        journal.reserveBytes = field("reserve").bytes(0...(journal.maxBytes / 2))
+        journal.reserveTopics = field("reserve_topics").topicFilters(max: 1_000) ?? []
         if let keep = field("keep").duration(0...(366 * 86_400_000)) { journal.keep = keep }
         return journal
     }

@@ -144,6 +144,11 @@ public struct JournalConfiguration: Sendable, Hashable {
     public var maxBytes = 8 << 30
     /// `segment_bytes`: the size of one file. Default 64 MiB.
     public var segmentBytes = 64 << 20
+    /// `reserve`: what of `max_bytes` is set aside for alarms, in whole segments, for when there is no room for
+    /// anything else. Nil, the default, is one segment; 0 is none.
+    public var reserveBytes: Int?
+    /// `reserve_topics`: the filters of alarms, beside the bridge routes of class `alarm`.
+    public var reserveTopics: [String] = []
     /// `keep`: how long records stay after every reader has passed them, for replay. Default 0.
     public var keep = Duration.zero
     /// The file that stands for the journal where somebody expects another broker's database: when it is missing, the

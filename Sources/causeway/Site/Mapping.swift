@@ -28,6 +28,9 @@ extension BrokerConfiguration {
         clientIDOwnership = ClientIDOwnership(rawValue: site.clientIDOwnership.rawValue) ?? .identity
         let offersScram = ([site.users] + site.listeners.map(\.users)).contains { $0?.offersScram == true }
         authenticationMethods = offersScram ? [ListenerAuthenticator.scramMethod] : []
+        let alarms = site.bridges.flatMap(\.routes).filter { $0.trafficClass == .alarm }.map(\.topic)
+        // Both were checked when the file was read.
+        alarmFilters = (site.journal.reserveTopics + alarms).compactMap { try? TopicFilter(TopicPattern($0).filter) }
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
@@ -86,6 +89,7 @@ extension Journal.Configuration {
     init(_ journal: JournalConfiguration, directory: String) {
         self.init(directory: directory)
         segmentBytes = journal.segmentBytes
+        reserveSegments = ((journal.reserveBytes ?? segmentBytes) + segmentBytes - 1) / segmentBytes
         maxBytes = journal.maxBytes
         sync =
             switch journal.sync {
