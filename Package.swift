@@ -32,11 +32,6 @@ let package = Package(
         .executable(name: "causeway", targets: ["causeway"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
-        // For the fuzzers under Tests/Fuzz, which are a package of their own: each builds only what it reads.
-        .library(name: "FuzzedCore", targets: ["Broker"]),
-        .library(name: "FuzzedAccess", targets: ["Access"]),
-        .library(name: "FuzzedConfiguration", targets: ["CausewayConfiguration"]),
-        .library(name: "FuzzedTransport", targets: ["SiteServer"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -125,36 +120,58 @@ let package = Package(
             swiftSettings: strict
         ),
         // Tests mirror targets.
-        .target(name: "TestSupport", dependencies: ["Journal"], path: "Tests/Support", swiftSettings: strict),
+        .target(name: "Repeatable", path: "Tests/Repeatable", swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Journal", "Repeatable"],
+            path: "Tests/Support",
+            swiftSettings: strict
+        ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
-        .testTarget(name: "MQTTTests", dependencies: ["MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
-        .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
+        .testTarget(name: "MQTTTests", dependencies: ["Repeatable", "MQTT", nioCore], swiftSettings: strict),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: ["Repeatable", "Broker", "MQTT", nioCore],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "HandlerKitTests",
+            dependencies: ["Repeatable", "HandlerKit", crypto],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "JournalTests",
+            dependencies: ["Repeatable", "Journal", "CCRC32C", "TestSupport"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "AuditTests", dependencies: ["Repeatable", "Audit"], swiftSettings: strict),
         .testTarget(
             name: "AccessTests",
-            dependencies: ["Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
+            dependencies: ["Repeatable", "Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteServerTests",
-            dependencies: ["SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
+            dependencies: [
+                "Repeatable", "SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "MosquittoClientTests",
-            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
+            dependencies: ["Repeatable", "MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "HandlerRuntimeTests",
-            dependencies: ["HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging],
+            dependencies: [
+                "Repeatable", "HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteHandlersTests",
-            dependencies: ["SiteHandlers", "HandlerKit", crypto],
+            dependencies: ["Repeatable", "SiteHandlers", "HandlerKit", crypto],
             swiftSettings: strict
         ),
         .testTarget(
@@ -166,11 +183,15 @@ let package = Package(
         ),
         .testTarget(
             name: "CloudTests",
-            dependencies: ["Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
+            dependencies: ["Repeatable", "Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
             swiftSettings: strict
         ),
         .testTarget(name: "ConsoleTests", dependencies: ["Console", logging], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["CausewayConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Repeatable", "CausewayConfiguration"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority"], swiftSettings: strict),
         .testTarget(
             name: "CausewayTests",

@@ -62,6 +62,7 @@ extension Journal {
             // Oldest first, each out of the array before it is asked whether anyone else still has it.
             var retired = Array(takeRetired(before: sequence, keeping: keeping).reversed())
             guard !retired.isEmpty else { return false }
+            guard dropBrokenCheckpoint() else { return false }
             var spares: [Catalogue.Spare] = []
             while var segment = retired.popLast() {
                 if let spare = remove(&segment, spares.count, isCopied) { spares.append(spare) }
@@ -72,6 +73,30 @@ extension Journal {
             return true
         }
         if isChanged { wakeStalled() }
+    }
+
+    /// Removes the older checkpoint if records after it were retired: it can be recovered from no more, and at the next
+    /// start they would count as lost. False if it cannot be removed, so that no record may go.
+    private func dropBrokenCheckpoint() -> Bool {
+        let broken = catalogue.withLock { state -> UInt64? in
+            guard state.checkpoints.count > 1, let oldest = state.checkpoints.last,
+                let first = state.segments.first?.firstSequence, oldest + 1 < first
+            else { return nil }
+            return oldest
+        }
+        guard let broken else { return true }
+        do throws(DiskError) {
+            try disk.remove(configuration.path(FileName.checkpoint(broken)))
+            // Before the records go.
+            try disk.syncDirectory(configuration.directory)
+        } catch {
+            return false
+        }
+        catalogue.withLock { state in
+            state.checkpoints.removeLast()
+            state.checkpointBytes[broken] = nil
+        }
+        return true
     }
 
     /// Keeps copies from being begun for as long as the lock is held, or says that one is being made.

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Opens what a journal's directory holds, whatever happened to it.
 ///
 /// The rules: a record is kept if it passes its checksum and nothing before it in the sequence is torn. A missing
@@ -73,8 +75,7 @@ struct RecoveryRun {
         state.segments = found.map(segment)
         state.committedSequence = cut - 1
         let active = tail == nil ? nil : state.segments.last
-        // Records that the last life had written and not synced are committed from now on.
-        if let last = state.segments.last { try last.file.sync() }
+        if let last = state.segments.last { try storeAgain(last, after: proven) }
         try disk.syncDirectory(configuration.directory)
         return Result(
             identity: identity,
@@ -85,6 +86,21 @@ struct RecoveryRun {
             lock: lock,
             isEncrypted: (files.segments.map(\.header) + files.checkpoints.map(\.header)).contains { $0?.keyID != nil }
         )
+    }
+
+    /// Records that the last life had written and not synced are committed from now on. They are written again first:
+    /// where a sync had failed, the system takes them for stored, and another sync would store nothing.
+    private func storeAgain(_ segment: Segment, after proven: UInt64) throws(DiskError) {
+        for run in segment.map.withLock({ $0.runs(from: proven + 1) }) {
+            var offset = run.offset
+            while offset < run.end {
+                let bytes = try segment.file.readBytes(min(run.end - offset, 1 << 20), at: offset)
+                guard !bytes.isEmpty else { break }
+                try segment.file.writeAll(bytes, at: offset)
+                offset += bytes.count
+            }
+        }
+        try segment.file.sync()
     }
 
     // MARK: Directory

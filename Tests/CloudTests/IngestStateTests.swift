@@ -1,3 +1,4 @@
+import Repeatable
 import Testing
 
 @testable import Cloud
@@ -167,7 +168,7 @@ import Testing
     }
 
     @Test func `agrees with a naive oracle under random disorder, duplicates, drops and epochs`() {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         for _ in 0..<200 {
             var state = IngestState()
             var epoch: UInt64 = 0

@@ -1,4 +1,5 @@
 import Journal
+import Repeatable
 import TestSupport
 import Testing
 
