@@ -61,7 +61,7 @@ let package = Package(
         .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: strict),
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
-        .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Journal", dependencies: ["CCRC32C", crypto], swiftSettings: strict),
         .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",

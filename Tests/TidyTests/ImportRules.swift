@@ -19,7 +19,7 @@ enum ImportRules {
         "HandlerKit": [],
         // I/O.
         "Audit": ["Glibc", "Crypto"],
-        "Journal": system.union(["CCRC32C"]),
+        "Journal": system.union(["CCRC32C", "Crypto"]),
         "SiteServer": system.union([
             "Foundation", "Broker", "Journal", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "Logging", "Crypto",
             "CryptoExtras", "X509", "SwiftASN1",

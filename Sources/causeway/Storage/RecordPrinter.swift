@@ -34,8 +34,11 @@ struct RecordPrinter {
         self.format = format
     }
 
-    func print(_ range: ClosedRange<UInt64>) throws {
-        let found = try JournalInspection(directory: part.directory)
+    func print(_ range: ClosedRange<UInt64>, _ keys: KeyRing?) throws {
+        let found = try JournalInspection(directory: part.directory, keys: keys)
+        guard found.isReadable else {
+            throw StartFailure("\(part.directory) is encrypted: give --config or --keyfile")
+        }
         var failure: (any Error)?
         try found.read(from: range.lowerBound) { sequence, payload in
             guard sequence <= range.upperBound else { return false }
