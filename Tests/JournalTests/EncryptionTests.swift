@@ -1,4 +1,5 @@
 import Synchronization
+import Repeatable
 import TestSupport
 import Testing
 

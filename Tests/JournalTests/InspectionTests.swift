@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import Repeatable
 import TestSupport
 import Testing
 

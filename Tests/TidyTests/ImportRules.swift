@@ -44,7 +44,8 @@ enum ImportRules {
             "CoreFoundation", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
             "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
-            "Audit", "CLinux", "CertificateAuthority", "ArgumentParser", "Crypto", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Audit", "CLinux", "CertificateAuthority", "ArgumentParser", "Crypto", "Logging", "NIOCore", "NIOPosix",
+            "NIOSSL",
         ]),
     ]
 
