@@ -62,7 +62,8 @@ class Wall:
         }
         if not fakes_monotonic:
             environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
-        self.site = FaultSite(campaign.binary, name, campaign.folder / name, environment=environment)
+        # Through env: libfaketime moves the environment of the first process it is in, where Swift looks for arguments.
+        self.site = FaultSite(campaign.binary, name, campaign.folder / name, prefix=["env"], environment=environment)
 
     def set(self, seconds):
         self.file.write_text(f"{seconds:+d}\n")

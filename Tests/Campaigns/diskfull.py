@@ -13,17 +13,18 @@ acknowledged must be there. The control is Mosquitto on a small disk, which ackn
 import os
 import time
 
-from support.nodes import Mosquitto
-
 from faults.disk import SmallDisk, is_possible
 from faults.evidence import main
 from faults.load import Publisher, Subscriber, add
 from faults.peer import Broken, connect_all, run, subscribe_all
 from faults.site import FaultSite
+from support.nodes import Mosquitto
 
 FILTERS = [("load/q1/#", 1), ("load/q2/#", 2), ("alarm/#", 1)]
 READINESS_SECONDS_MAX = 1.0
 RECOVERY_SECONDS_MAX = 5.0
+# Checkpoints that free something are sought twice a second; longer than this, it is full.
+SETTLED_SECONDS = 1.5
 
 
 class DiskFull:
@@ -70,21 +71,7 @@ class DiskFull:
             room = self.disk.free_bytes - campaign.random.randrange(8 << 20, 24 << 20)
             with open(foreign, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, max(room, 4096))
-        for publisher in publishers:
-            publisher.is_paused = False
-        run(publishers, lambda: all(f.refused_count for f in self.fillers), 60, "a refusal")
-        refused_at = time.monotonic()
-        for publisher in publishers:
-            publisher.is_paused = True
-        status = 200
-        while status == 200 and time.monotonic() - refused_at < 2 * READINESS_SECONDS_MAX:
-            status, text = self.site.readiness()
-        seconds = time.monotonic() - refused_at
-        campaign.most(readiness_seconds_max=seconds)
-        campaign.check("readiness false within a second", status == 503 and seconds < READINESS_SECONDS_MAX,
-                       f"{status} after {seconds:.2f} s")
-        campaign.check("readiness says why", "disk_full" in text, text)
-        run(self.fillers, lambda: not any(f.unanswered for f in self.fillers), 10, "open exchanges end or are refused")
+        self.fill()
         self.while_full()
         if number % 2:
             foreign.unlink()
@@ -93,6 +80,43 @@ class DiskFull:
         self.recover()
         if number % 2:
             self.drain()
+
+    def fill(self):
+        """Fills the disk until it stays full: what the subscriber has let go of is found and freed by the way."""
+        campaign, publishers = self.campaign, self.publishers
+        for _ in range(50):
+            if self.old.socket is None:
+                connect_all([self.old], self.site.port)
+            for filler in self.fillers:
+                filler.refused_count = 0
+            for publisher in publishers:
+                publisher.is_paused = False
+            run(publishers, lambda: all(f.refused_count for f in self.fillers), 60, "a refusal")
+            refused_at = time.monotonic()
+            for publisher in publishers:
+                publisher.is_paused = True
+            status = 200
+            while status == 200 and time.monotonic() - refused_at < READINESS_SECONDS_MAX:
+                status, text = self.site.readiness()
+            seconds = time.monotonic() - refused_at
+            run(publishers, lambda: not any(f.unanswered for f in self.fillers), 10, "open exchanges end or are refused")
+            if status == 503:
+                campaign.most(readiness_seconds_max=seconds)
+                campaign.check("readiness says why", "disk_full" in text, text)
+                end = time.monotonic() + SETTLED_SECONDS
+                run(publishers, lambda: time.monotonic() > end)
+                if self.site.readiness()[0] == 503:
+                    return
+            else:
+                # Ready again already: then messages must be taken again, too.
+                accepted = self.fillers[0].accepted
+                self.fillers[0].limit = self.fillers[0].next + 1
+                self.fillers[0].is_paused = False
+                run(publishers, lambda: not self.fillers[0].unanswered and self.fillers[0].next == self.fillers[0].limit)
+                campaign.check("readiness false within a second", self.fillers[0].accepted > accepted, f"{status}")
+                self.fillers[0].limit = None
+            campaign.count(freed_by_the_way=1)
+        raise Broken("the disk does not stay full")
 
     def while_full(self):
         """Alarms are taken, the rest is not, and nobody is cut off."""
@@ -195,9 +219,12 @@ def control_on_mosquitto(campaign, disk):
         run([publisher], lambda: publisher.accepted >= publisher.limit, 60, "mosquitto takes everything", check=False)
         node.kill()
         publisher.drop()
-        node.start()
-        connect_all([subscriber], node.port)
-        run([subscriber], lambda: subscriber.has_all([publisher]), 3, check=False)
+        try:
+            node.start()
+            connect_all([subscriber], node.port)
+            run([subscriber], lambda: subscriber.has_all([publisher]), 3, check=False)
+        except AssertionError:
+            campaign.say("mosquitto does not start on what it had written: all of it is lost")
     finally:
         node.end_quietly()
     lost = len(subscriber.lacks(publisher))

@@ -1,4 +1,5 @@
 import Foundation
+import Repeatable
 import Synchronization
 import Repeatable
 import TestSupport

@@ -1,5 +1,6 @@
 """File systems that a test may take away: a loop-mounted image whose file system is shut down, and a small tmpfs."""
 
+import ctypes
 import fcntl
 import os
 import pathlib
@@ -34,10 +35,27 @@ def _output(*command):
     return subprocess.run([str(word) for word in command], capture_output=True, text=True).stdout.strip()
 
 
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x00020000, 0x4000, 1 << 18
+_own_mounts_made = False
+
+
+def own_mounts():
+    """Mounts of our own from here on. Else whoever is given a copy of the machine's mounts meanwhile, such as a build
+    in a sandbox, would keep a file system alive that we have unmounted."""
+    global _own_mounts_made
+    if _own_mounts_made:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
+        raise OSError(ctypes.get_errno(), "no mounts of our own")
+    _own_mounts_made = True
+
+
 class LoopDisk:
     """An ext4 or xfs image, mounted over a loop device."""
 
     def __init__(self, folder, kind, megabytes=1024):
+        own_mounts()
         folder.mkdir(parents=True, exist_ok=True)
         self.kind = kind
         self.image = folder / f"{kind}.img"
@@ -80,6 +98,7 @@ class SmallDisk:
     """A tmpfs of a few megabytes."""
 
     def __init__(self, folder, megabytes=64):
+        own_mounts()
         self.path = pathlib.Path(folder)
         self.path.mkdir(parents=True, exist_ok=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "causeway-campaign", self.path)

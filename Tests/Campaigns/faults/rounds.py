@@ -13,6 +13,8 @@ LOAD_SECONDS = (0.05, 0.5)
 ROUNDS_AWAY = 10
 FILTERS = [("load/q1/#", 1), ("load/q2/#", 2), ("wills/#", 2)]
 SERVING_SECONDS_MAX = 1.0
+# Nothing came for so long: nothing more is coming.
+QUIET_SECONDS = 10.0
 RESIDENT_BYTES_MAX = 400 << 20
 
 
@@ -117,9 +119,7 @@ class Rounds:
         connect_all(back, self.site.port)
         for subscriber in back:
             self.campaign.check("every session is present", subscriber.session_present, subscriber.name)
-        arrived = run(
-            back, lambda: all(subscriber.has_all(self.publishers) for subscriber in back), 20, check=False
-        )
+        arrived = wait_while_coming(back, lambda: all(subscriber.has_all(self.publishers) for subscriber in back))
         self.campaign.check("everything acknowledged arrived", arrived, f"round {number}: " + ", ".join(
             f"{s.name} lacks {len(s.lacks(p))} of {p.name}" for s in back for p in self.publishers if s.lacks(p)
         ))
@@ -133,7 +133,9 @@ class Rounds:
         run(self.publishers + self.online, lambda: not any(p.unanswered for p in self.publishers), 20, "open exchanges end")
         self.collect(self.offline, "at the end")
         wills = lambda s: all(s.wills[w] for w in self.promised_wills)
-        run(self.subscribers, lambda: all(wills(s) and s.has_all(self.publishers) for s in self.subscribers), 20, check=False)
+        wait_while_coming(
+            self.subscribers, lambda: all(wills(s) and s.has_all(self.publishers) for s in self.subscribers)
+        )
         reader = Subscriber("retained-reader", [])
         reader.clean = True
         connect_all([reader], self.site.port)
@@ -156,6 +158,16 @@ class Rounds:
         )
         median = sorted(self.serving)[len(self.serving) // 2]
         campaign.most(serving_seconds_median_max=median)
+
+
+def wait_while_coming(subscribers, is_over):
+    """Waits for the condition as long as messages keep coming; False if they have ceased before it held."""
+    while True:
+        total = sum(subscriber.total for subscriber in subscribers)
+        if run(subscribers, is_over, QUIET_SECONDS, check=False):
+            return True
+        if sum(subscriber.total for subscriber in subscribers) == total:
+            return False
 
 
 def hoard(campaign, port, count):
