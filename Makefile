@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 # What the product links, on Debian 12; and what the tests use as devices, cloud brokers and runners.
 BUILD_PACKAGES := libmosquitto-dev libssl-dev libsqlite3-dev zlib1g-dev pkg-config
-TEST_PACKAGES := $(BUILD_PACKAGES) mosquitto mosquitto-clients python3-venv
+TEST_PACKAGES := $(BUILD_PACKAGES) mosquitto mosquitto-clients python3-venv \
+                 strace e2fsprogs xfsprogs eatmydata faketime
 
 # The same flags for every debug build, or SwiftPM builds the world twice.
 CHECKED := --explicit-target-dependency-import-check error
@@ -96,10 +97,10 @@ integration: $(VENV)/installed ## the tests against stock mosquitto (FILTER=name
 attacks: $(VENV)/installed ## what attackers and faults do, in a short form (FILTER=name to run some); needs `make build`
 	$(call pytest,Attacks,1200,attacks)
 
-bench: ## throughput against mosquitto on this machine, as ratios
+bench: ## measure against mosquitto on this machine (ROUNDS=5 SECONDS_EACH=3 ARGS="--list"); figures in .build/bench.json
 	@$(call install,$(TEST_PACKAGES))
 	swift build -c release --product causeway
-	CAUSEWAY="$(CURDIR)/.build/release/causeway" Tests/Benchmarks/run.sh
+	CAUSEWAY="$(CURDIR)/.build/release/causeway" Tests/Benchmarks/run.sh $(ARGS)
 
 campaign: $(VENV)/installed ## a long test with a release build: NAME=kill runs Tests/Campaigns/kill.py
 	@test -n "$(NAME)" || { echo "usage: make campaign NAME=..."; ls Tests/Campaigns/*.py; exit 2; }

@@ -7,8 +7,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// For the two targets that every message passes through: the release build does not ask at run time whether two accesses
-/// to one property overlap. Debug builds, and so all tests, do (ADR 0015).
+/// For the two targets that every message passes through: a release build does not ask at run time whether accesses to
+/// one property overlap. Debug builds do, and so do all tests (ADR 0015).
 let hot: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -36,11 +36,6 @@ let package = Package(
         .executable(name: "causeway", targets: ["causeway"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
-        // For the fuzzers under Tests/Fuzz, which are a package of their own: each builds only what it reads.
-        .library(name: "FuzzedCore", targets: ["Broker"]),
-        .library(name: "FuzzedAccess", targets: ["Access"]),
-        .library(name: "FuzzedConfiguration", targets: ["CausewayConfiguration"]),
-        .library(name: "FuzzedTransport", targets: ["SiteServer"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -61,6 +56,7 @@ let package = Package(
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CCRC32C"),
         .target(name: "CMosquittoGuard", linkerSettings: [.linkedLibrary("gcc_s")]),
         // Pure.
@@ -69,7 +65,7 @@ let package = Package(
         .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: hot),
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
-        .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Journal", dependencies: ["CCRC32C", crypto], swiftSettings: strict),
         .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",
@@ -121,43 +117,65 @@ let package = Package(
             dependencies: [
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
-                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
-                arguments, logging, nioCore, nioPosix, nioSSL,
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "CLinux",
+                arguments, crypto, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict
         ),
         // Tests mirror targets.
-        .target(name: "TestSupport", dependencies: ["Journal"], path: "Tests/Support", swiftSettings: strict),
+        .target(name: "Repeatable", path: "Tests/Repeatable", swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Journal", "Repeatable"],
+            path: "Tests/Support",
+            swiftSettings: strict
+        ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
-        .testTarget(name: "MQTTTests", dependencies: ["MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
-        .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
+        .testTarget(name: "MQTTTests", dependencies: ["Repeatable", "MQTT", nioCore], swiftSettings: strict),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: ["Repeatable", "Broker", "MQTT", nioCore],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "HandlerKitTests",
+            dependencies: ["Repeatable", "HandlerKit", crypto],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "JournalTests",
+            dependencies: ["Repeatable", "Journal", "CCRC32C", "TestSupport"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "AuditTests", dependencies: ["Repeatable", "Audit"], swiftSettings: strict),
         .testTarget(
             name: "AccessTests",
-            dependencies: ["Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
+            dependencies: ["Repeatable", "Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteServerTests",
-            dependencies: ["SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
+            dependencies: [
+                "Repeatable", "SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "MosquittoClientTests",
-            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
+            dependencies: ["Repeatable", "MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "HandlerRuntimeTests",
-            dependencies: ["HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging],
+            dependencies: [
+                "Repeatable", "HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteHandlersTests",
-            dependencies: ["SiteHandlers", "HandlerKit", crypto],
+            dependencies: ["Repeatable", "SiteHandlers", "HandlerKit", crypto],
             swiftSettings: strict
         ),
         .testTarget(
@@ -169,11 +187,15 @@ let package = Package(
         ),
         .testTarget(
             name: "CloudTests",
-            dependencies: ["Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
+            dependencies: ["Repeatable", "Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
             swiftSettings: strict
         ),
         .testTarget(name: "ConsoleTests", dependencies: ["Console", logging], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["CausewayConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Repeatable", "CausewayConfiguration"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority"], swiftSettings: strict),
         .testTarget(
             name: "CausewayTests",

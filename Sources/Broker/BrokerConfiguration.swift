@@ -1,4 +1,4 @@
-import MQTT
+public import MQTT
 
 /// The limits of a broker core. Each has a line in `Docs/Limits.md`; options of the same name stand in `site.yaml`.
 public struct BrokerConfiguration: Sendable, Hashable {
@@ -90,6 +90,9 @@ public struct BrokerConfiguration: Sendable, Hashable {
     public var systemIntervalSeconds: UInt32 = 10
     /// What stands in `$SYS/broker/version`.
     public var systemVersion: String = "causeway"
+    /// Messages to these topics are taken while the journal lives off its reserve (`journal.reserve_topics`, and those
+    /// of bridge routes of class `alarm`).
+    public var alarmFilters: [TopicFilter] = []
     /// Whether there is a journal. Without one, sessions and retained messages live in memory alone.
     public var isDurable: Bool = true
     /// Whether clients may retain messages (`retain_available`); a listener may say no where this says yes.

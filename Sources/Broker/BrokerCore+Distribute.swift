@@ -90,7 +90,7 @@ extension BrokerCore {
             deliver(message, to: list, from: sender, now: now, effects: &effects)
             return .passed
         }
-        guard journalAvailable else {
+        guard mayAppend(message, answer) else {
             if !isGuaranteed || message.origin == .will {
                 // Nobody is promised anything, or nobody is there to try again: whoever is there still gets it.
                 counters.drop(.journalUnavailable)
@@ -99,6 +99,7 @@ extension BrokerCore {
             return .refused
         }
         closeBookkeeping(&effects)
+        if message.expires { clockSteps.note(now, next: nextSequence) }
         let sequence = beginRecord(&effects)
         // Held first, so that it goes out before the publisher's own copy.
         if let answer { hold(answer, list, until: sequence) }

@@ -19,11 +19,8 @@ extension BrokerCore {
             effects.list.append(.acknowledge(connection.id, .pubrec, packetID: packetID, reason: .success))
             return
         }
-        guard journalAvailable else {
-            counters.drop(.journalUnavailable)
-            if connection.isV5 {
-                effects.list.append(.acknowledge(connection.id, .pubrec, packetID: packetID, reason: .quotaExceeded))
-            }
+        guard mayAppend(message, nil) else {
+            refuse(.exactlyOnce, packetID, on: connection, effects: &effects)
             return
         }
         let entry = JournalEntry.inboundHeld(session: session.number, packetID: packetID, message.stored())

@@ -2,7 +2,7 @@ import DequeModule
 import MQTT
 import NIOCore
 
-// PUBLISH from a client: alias, grants, flow control, size and rights, then on to `distribute` (MQTT 5.0 sections 3.3, 4.3).
+// PUBLISH from a client: alias, grants, flow control, size and rights, then `distribute` (MQTT 5.0 sections 3.3, 4.3).
 extension BrokerCore {
     func handle(_ publish: Publish, from connection: Connection, now: BrokerTime, effects: inout Effects) {
         counters.received(payloadBytes: publish.payload.readableBytes)
@@ -89,12 +89,7 @@ extension BrokerCore {
         case .journaled:
             connection.inboundInflight += 1
             if publish.qos == .exactlyOnce { session.inboundQoS2.insert(publish.packetID) }
-        case .refused:
-            counters.drop(.journalUnavailable)
-            // 5.0 is told; 3.x gets no acknowledgement, so that the client keeps the message and tries again.
-            if connection.isV5 {
-                acknowledge(publish, on: connection, reason: .quotaExceeded, effects: &effects)
-            }
+        case .refused: refuse(publish.qos, publish.packetID, on: connection, effects: &effects)
         }
     }
 

@@ -142,7 +142,7 @@ extension BrokerCore {
         let qos = outgoingQoS(message, wanted.qos)
         if qos == .atMostOnce {
             push(message, to: session, retain: true, identifiers, now: now, effects: &effects)
-        } else if session.isPersistent && journalAvailable && !message.topic.isSystem {
+        } else if session.isPersistent && journalAvailable && journalRoom == .ample && !message.topic.isSystem {
             enqueueCopy(message, qos, identifiers, to: session, &effects)
         } else {
             enqueue(

@@ -53,7 +53,7 @@ extension BrokerCore {
             let previous = session.subscriptions[filter]
             if previous != subscription {
                 if session.isPersistent && configuration.isDurable {
-                    guard journalAvailable else {
+                    guard journalAvailable && journalRoom == .ample else {
                         // It could not be kept, and the client would rely on it.
                         reasons.append(.quotaExceeded)
                         continue

@@ -59,6 +59,10 @@ public final class BrokerCore {
     /// All records up to here are on disk.
     var committedSequence: UInt64 = 0
     var journalAvailable = true
+    /// The wall clock's steps since the start.
+    var clockSteps = ClockSteps()
+    /// How much room the journal has.
+    var journalRoom = JournalRoom.ample
     /// Effects that wait for a commit, by the sequence they wait for, which never falls along the queue.
     var held: Deque<Held> = []
     var sessionsAwaitingCommit: [Session] = []

@@ -40,6 +40,8 @@ final class Connection {
     var window = 0
     /// QoS 1 and 2 messages of the client that are not answered yet.
     var inboundInflight = 0
+    /// Whether a message of it was refused for want of room and, as 3.x knows no refusal, not answered.
+    var isOwedAnswer = false
     var clientPacketBytesMax = UInt32.max
     var wantsProblemInformation = true
     var aliases: [UInt16: TopicName] = [:]

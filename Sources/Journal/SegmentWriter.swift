@@ -31,16 +31,20 @@ final class SegmentWriter {
     /// At most this much is collected before it is written; longer commits are several writes and still one sync.
     private static let maxStagedBytes = 4 * 1024 * 1024
 
-    private let configuration: Journal.Configuration
-    private let disk: any Disk
+    let configuration: Journal.Configuration
+    let disk: any Disk
     private let identity: JournalIdentity
     private let checksums: Checksum
-    private let catalogue: Catalogue
+    let catalogue: Catalogue
 
+    /// Why the reserve was taken or could not be made; nil while it is whole.
+    var shortage: JournalError?
     /// The segment that is written to; nil before the first record and after recovery found none to continue.
-    private var active: Segment?
+    private(set) var active: Segment?
     /// Where the next frame goes.
-    private var tail: Int
+    private(set) var tail: Int
+    /// Nonces of this opening of the active segment.
+    private var nonces = NonceSource()
     /// The last record written, committed or not.
     private(set) var lastSequence: UInt64
     /// The last record that is on the disk for certain.
@@ -112,10 +116,11 @@ final class SegmentWriter {
     }
 
     /// Begins a segment at once where recovery left none to continue, so that the sequences it gave up stay given up
-    /// whatever happens next. Without room it is left to the first record.
+    /// whatever happens next. Without room it is left to the first record. The reserve is made, too.
     func begin() throws(JournalError) {
+        shortage = try fillReserve()
         guard active == nil, lastSequence > 0 else { return }
-        _ = try roll(to: lastSequence + 1, dataBytes: 0)
+        _ = try roll(to: lastSequence + 1, dataBytes: 0, configuration.keys?.primary)
     }
 
     /// Makes durable what was written.
@@ -160,32 +165,45 @@ final class SegmentWriter {
         let start = backlogRecord == 0 ? 0 : batch.ends[backlogRecord - 1]
         let length = batch.ends[backlogRecord] - start
         let sequence = batch.firstSequence + UInt64(backlogRecord)
-        let needed = Frame.byteCount(payload: length)
-        if active.map({ tail + stagedBytes + needed > $0.byteCount }) ?? true {
+        let key = configuration.keys?.primary
+        let needed = Frame.byteCount(payload: length + (key == nil ? 0 : SealedBytes.overhead))
+        if active.map({ tail + stagedBytes + needed > $0.byteCount || $0.cipher?.keyID != key?.id }) ?? true {
             try flush()
             // The old segment is synced before the new one exists, whatever the policy: a segment's header proves that
             // everything before it was stored.
             try sync()
             publish()
-            if let stall = try roll(to: sequence, dataBytes: needed) { return stall }
+            if let stall = try roll(to: sequence, dataBytes: needed, key) { return stall }
         }
         if stagedBytes > 0, stagedBytes + needed > SegmentWriter.maxStagedBytes { try flush() }
         reserve(stagedBytes + needed)
         guard let base = stage.baseAddress else { return nil }
         batch.bytes.withUnsafeBytes { raw in
             let payload = UnsafeRawBufferPointer(rebasing: raw[start..<start + length])
-            Frame.write(
-                .record,
-                sequence: sequence,
-                syncedThrough: syncedThrough,
-                payload: payload,
-                to: base + stagedBytes,
-                checksums
-            )
+            stage(payload, sequence, at: base + stagedBytes)
         }
         staged.append((sequence, tail + stagedBytes, tail + stagedBytes + needed))
         stagedBytes += needed
         return nil
+    }
+
+    /// Writes a record's frame into the stage, encrypted where the active segment is.
+    private func stage(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64, at place: UnsafeMutableRawPointer) {
+        let synced = syncedThrough
+        guard let cipher = active?.cipher else {
+            Frame.write(.record, sequence: sequence, syncedThrough: synced, payload: payload, to: place, checksums)
+            return
+        }
+        let sealed = cipher.seal(
+            payload,
+            sequence: sequence,
+            flags: Frame.flags(.sealed, sequence: sequence, syncedThrough: synced),
+            offset: tail + stagedBytes,
+            nonce: nonces.next()
+        )
+        sealed.withUnsafeBytes {
+            Frame.write(.sealed, sequence: sequence, syncedThrough: synced, payload: $0, to: place, checksums)
+        }
     }
 
     private func reserve(_ bytes: Int) {
@@ -229,59 +247,79 @@ final class SegmentWriter {
 
     // MARK: Segments
 
-    /// Opens the segment that starts with `sequence`. Returns the reason if there is no room for it; then nothing
-    /// changed.
-    private func roll(to sequence: UInt64, dataBytes: Int) throws(JournalError) -> JournalError? {
-        let minimum = max(configuration.segmentBytes, Journal.Configuration.minSegmentBytes)
-        let byteCount = max(minimum, (Segment.dataOffset + dataBytes + 4095) & ~4095)
-        let spare = catalogue.withLock { state -> Catalogue.Spare? in
-            guard let position = state.spares.firstIndex(where: { $0.byteCount == byteCount }) else { return nil }
-            return state.spares.remove(at: position)
+    /// Opens the segment that starts with `sequence`: in a spare file, a new one, or as the last resort in one of the
+    /// reserve. Returns the reason if there is no room for it; then nothing changed.
+    private func roll(
+        to sequence: UInt64,
+        dataBytes: Int,
+        _ key: JournalKey?
+    ) throws(JournalError) -> JournalError? {
+        let byteCount = max(segmentBytes, (Segment.dataOffset + dataBytes + 4095) & ~4095)
+        if let spare = takeSpare(of: byteCount, keeping: configuration.reserveSegments) {
+            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag, key)
+            return nil
         }
-        if spare == nil, catalogue.bytesOnDisk + byteCount > configuration.maxBytes {
-            let limit = "\(configuration.maxBytes) bytes (max_bytes)"
-            return JournalError(
-                .sizeLimit,
-                "The journal takes all of its \(limit). It goes on when readers have let a segment go.",
-                path: configuration.directory
-            )
+        let name = FileName.segment(sequence) + FileName.temporarySuffix
+        if let lack = try make(name, byteCount) {
+            guard let spare = takeSpare(of: byteCount, keeping: 0) else { return lack }
+            shortage = lack
+            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag, key)
+            return nil
         }
+        do throws(JournalError) {
+            try begin(sequence, in: name, byteCount, 0, key)
+            return nil
+        } catch {
+            guard error.isWantOfSpace else { throw error }
+            try? disk.remove(configuration.path(name))
+            return error
+        }
+    }
+
+    /// Gives the file its header and its name, durably, and goes on in it.
+    private func begin(
+        _ sequence: UInt64,
+        in name: String,
+        _ byteCount: Int,
+        _ flags: UInt32,
+        _ key: JournalKey?
+    ) throws(JournalError) {
         var header = FileHeader(identity: identity)
         header.sequence = sequence
         header.createdMilliseconds = configuration.wallMilliseconds()
         header.bytes = UInt64(byteCount)
-        header.flags = spare == nil ? 0 : FileHeader.recycledFlag
-        let source = configuration.path(spare?.name ?? FileName.segment(sequence) + FileName.temporarySuffix)
-        let target = configuration.path(FileName.segment(sequence))
+        header.flags = flags
+        if let key { header.encrypt(under: key) }
         do throws(DiskError) {
-            let file = try disk.open(source, create: true)
-            if spare == nil { try file.allocate(byteCount) }
-            let encoded = header.encode(.segment)
+            let file = try disk.open(configuration.path(name), create: false)
+            let encoded = header.encode(.segment, sealedWith: key)
             try file.writeAll(encoded, at: 0)
             try file.writeAll(encoded, at: Segment.headerCopyOffset)
             try file.sync()
-            try disk.rename(source, to: target)
+            try disk.rename(configuration.path(name), to: configuration.path(FileName.segment(sequence)))
             try disk.syncDirectory(configuration.directory)
-            open(file, header, byteCount)
-            return nil
+            open(file, header, byteCount, key)
         } catch {
-            let failure = JournalError(error, as: error.operation == "fdatasync" ? .syncFailed : .writeFailed)
-            guard failure.isWantOfSpace, spare == nil else { throw failure }
-            try? disk.remove(source)
-            return failure
+            throw JournalError(error, as: error.operation == "fdatasync" ? .syncFailed : .writeFailed)
         }
     }
 
-    private func open(_ file: any DiskFile, _ header: FileHeader, _ byteCount: Int) {
+    private func open(_ file: any DiskFile, _ header: FileHeader, _ byteCount: Int, _ key: JournalKey?) {
         let segment = Segment(
             firstSequence: header.sequence,
             name: FileName.segment(header.sequence),
             file: file,
             byteCount: byteCount,
-            createdMilliseconds: header.createdMilliseconds
+            createdMilliseconds: header.createdMilliseconds,
+            cipher: key.map { SegmentCipher($0, identity, firstSequence: header.sequence) }
         )
-        catalogue.withLock { $0.segments.append(segment) }
+        catalogue.withLock { state in
+            // One without records, under another key, had the same name; the new file has taken its place.
+            state.segments.removeAll { $0.firstSequence == header.sequence }
+            state.segments.append(segment)
+        }
         active = segment
+        nonces = NonceSource()
         tail = Segment.dataOffset
     }
 }

@@ -27,8 +27,15 @@ extension Journal {
         public var maxPendingBytes = 64 * 1024 * 1024
         /// How many files of retired segments are kept to be written again (which is faster than new ones).
         public var maxSpares = 1
+        /// How many segments are set aside for when there is no room for another one; 0 for none. They are made when
+        /// the journal is opened, count towards ``maxBytes``, and are written to last: see ``Journal/Room``.
+        public var reserveSegments = 0
         /// How long the journal waits between attempts to go on when there was no room.
         public var stallRetryMilliseconds = 1000
+        /// The keys of an encrypted journal; nil: what is written is not encrypted, and what is cannot be read.
+        public var keys: KeyRing?
+        /// Whether encrypted records without their key count by their checksums: for those who only look.
+        var readsUnopened = false
         /// What a new journal is called inside its files; nil draws a random identity.
         public var identity: JournalIdentity?
         /// The wall clock, milliseconds since 1970-01-01 UTC: the age of segments for
@@ -45,7 +52,23 @@ extension Journal {
         /// Makes a configuration with the defaults.
         public init(directory: String) { self.directory = directory }
 
+        /// The files that may lie ready: for speed, and for want of room.
+        var sparesKept: Int { maxSpares + reserveSegments }
+
         func path(_ name: String) -> String { directory + "/" + name }
+    }
+}
+
+extension Journal {
+    /// How much room the journal has.
+    public enum Room: Sendable, Hashable {
+        /// There is room for the next segment, or nobody knows better.
+        case ample
+        /// The journal lives off its reserve: it takes what cannot wait.
+        case reserve
+        /// So little of the reserve is left (less than a quarter of a segment) that it is needed for what makes room
+        /// again, such as the acknowledgements of those who receive; or nothing at all is left.
+        case none
     }
 }
 
@@ -57,6 +80,11 @@ public enum CommitNotice: Sendable {
     /// tries again by itself and after every retirement, and the next ``committed(through:)`` says that it goes on.
     /// Told once for each time it happens.
     case stalled(JournalError)
+    /// There was no room for the next segment, so the journal writes to its reserve. Everything is committed as ever
+    /// while that lasts: append only what cannot wait. Told once for each time it happens.
+    case short(JournalError)
+    /// There is room again, and the reserve is whole. Told once after ``short(_:)`` or ``stalled(_:)``.
+    case relieved
     /// A write or a sync failed. Told once; no other notice follows, and appends are dropped. What was committed stays
     /// readable. Nothing is tried again: after a failed sync the kernel may have thrown the data away.
     case failed(JournalError)

@@ -94,8 +94,8 @@ struct RelayBrokersTests {
                 try upSource.publish("up/x", "\(number)", qos: qos)
                 try downSource.publish("site/down/x", "\(number)", qos: qos)
                 if number % 25 == 0 {
-                    // Mosquitto 2.0.11 forgets that it sent PUBREL, and publishes again, if a connection breaks while it
-                    // takes up its exchanges: so it is given the time for that.
+                    // Mosquitto 2.0.11 forgets that it sent PUBREL, and publishes again, if a connection breaks while
+                    // it takes up its exchanges: so it is given the time for that.
                     try eventually("the relay is up again") { bench.relay.health.state == .live }
                     usleep(UInt32.random(in: 5_000..<20_000, using: &random))
                     bench.relay.pause()
@@ -113,7 +113,7 @@ struct RelayBrokersTests {
             #expect((bench.relay.health.reconnects["paused"] ?? 0) >= 10, "seed \(seed)")
             if qos == 2 {
                 #expect(upSink.payloads == wanted, "seed \(seed)")
-                // The order is not: a lost PUBREC makes the other broker repeat that PUBLISH after it released later ones.
+                // Not in order: a lost PUBREC makes the other broker repeat that PUBLISH after it released others.
                 #expect(downSink.payloads.count == count, "seed \(seed)")
             }
             bench.relay.stop()

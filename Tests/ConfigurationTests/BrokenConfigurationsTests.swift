@@ -169,6 +169,12 @@ struct BrokenCase: Sendable, CustomTestStringConvertible {
             path: "journal.segment_bytes",
             site: "journal: { max_bytes: 1GiB, segment_bytes: 512MiB }\n"
         ),
+        .init(
+            "a reserve that leaves no room",
+            path: "journal.reserve",
+            site: "journal: { max_bytes: 1GiB, reserve: 600MiB }\n"
+        ),
+        .init("a reserve for no topic", path: "journal.reserve_topics[0]", site: "journal: { reserve_topics: [a#] }\n"),
         .init("a misspelt word", path: "journal.sync", site: "journal: { sync: alway }\n"),
         .init("a misspelt setting", path: "jornal", site: "jornal: { sync: always }\n"),
         .init(

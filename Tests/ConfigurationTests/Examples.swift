@@ -63,7 +63,8 @@ enum Examples {
         access:
           - { users: [nurse-*, doctor], clients: "tablet-*", publish: ["ward/%u/#"], subscribe: ["ward/#"], receive: ["ward/+/cgm"] }
           - { users: "*", publish: "pos/%c/#", subscribe: ["down/%c"] }
-        journal: { path: /var/lib/causeway, sync: interval, interval: 50ms, max_bytes: 2GiB, segment_bytes: 16MiB, keep: 2h }
+        journal: { path: /var/lib/causeway, sync: interval, interval: 50ms, max_bytes: 2GiB, segment_bytes: 16MiB, keep: 2h,
+          reserve: 32MiB, reserve_topics: [alarm/#] }
         site_key: { file: secrets/site.key }
         handlers:
           - name: glucose

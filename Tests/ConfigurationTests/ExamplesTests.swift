@@ -77,6 +77,8 @@ import Testing
         #expect(site.journal.path == "/var/lib/causeway")
         #expect(site.journal.sync == .interval(.milliseconds(50)))
         #expect(site.journal.segmentBytes == 16 << 20)
+        #expect(site.journal.reserveBytes == 32 << 20)
+        #expect(site.journal.reserveTopics == ["alarm/#"])
         #expect(site.siteKeyFile == "/etc/causeway/secrets/site.key")
         let handler = try #require(site.handlers.first)
         #expect(handler.mode == .auto)

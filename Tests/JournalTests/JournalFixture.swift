@@ -1,5 +1,6 @@
 import Foundation
 import Journal
+import Repeatable
 import Synchronization
 import TestSupport
 import Testing
@@ -9,6 +10,8 @@ final class NoticeLog: Sendable {
     private struct State: Sendable {
         var committed: [UInt64] = []
         var stalled: [JournalError] = []
+        var short: [JournalError] = []
+        var relieved = 0
         var failed: [JournalError] = []
         var afterFailure = 0
     }
@@ -23,6 +26,8 @@ final class NoticeLog: Sendable {
                 switch notice {
                 case .committed(let sequence): state.committed.append(sequence)
                 case .stalled(let error): state.stalled.append(error)
+                case .short(let error): state.short.append(error)
+                case .relieved: state.relieved += 1
                 case .failed(let error): state.failed.append(error)
                 }
             }
@@ -33,6 +38,8 @@ final class NoticeLog: Sendable {
     var committed: [UInt64] { state.withLock { $0.committed } }
     var through: UInt64 { committed.last ?? 0 }
     var stalled: [JournalError] { state.withLock { $0.stalled } }
+    var short: [JournalError] { state.withLock { $0.short } }
+    var relieved: Int { state.withLock { $0.relieved } }
     var failed: [JournalError] { state.withLock { $0.failed } }
     var noticesAfterFailure: Int { state.withLock { $0.afterFailure } }
 

@@ -25,10 +25,13 @@ struct CheckpointSchedule {
         self.externalOldestNeeded = externalOldestNeeded
     }
 
+    /// Whether none waits and none is being written.
+    var isIdle: Bool { waiting == nil && !isWriting }
+
     /// Notes that bytes went to the journal. True if a snapshot is due.
     mutating func appended(bytes: Int) -> Bool {
         bytesSince += bytes
-        return bytesSince >= bytesBetween && waiting == nil && !isWriting
+        return bytesSince >= bytesBetween && isIdle
     }
 
     /// Takes a snapshot in.

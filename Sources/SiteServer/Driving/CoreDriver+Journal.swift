@@ -32,7 +32,10 @@ extension CoreDriver {
         }
         if let ready = checkpoints.committed(through: news.committedThrough) { write(ready) }
         if let failure = news.failure { journalFailed(failure) }
-        if let stall = news.stall { makeRoom(stall) }
+        if let stall = news.stall {
+            logger.error("The journal has no room: only alarms are taken", metadata: ["cw_error": "\(stall)"])
+        }
+        lookAtRoom()
         if isJournalBehind, let journal, journal.pendingBytes <= limits.journalPendingBytesMax / 2 { resumeReading() }
     }
 
@@ -44,10 +47,34 @@ extension CoreDriver {
         resumeReading()
     }
 
+    /// Tells the core how much room the journal has. Looked at after each notice, and every tick.
+    func lookAtRoom() {
+        guard let journal, !journalHasFailed else { return }
+        let room: JournalRoom =
+            switch journal.room {
+            case .ample: .ample
+            case .reserve: .reserve
+            case .none: .none
+            }
+        guard room != journalRoom else { return }
+        let was = journalRoom
+        journalRoom = room
+        turn { core, now, effects in core.roomChanged(to: room, now: now, effects: &effects) }
+        if room == .ample { logger.notice("The journal has room again") } else if was == .ample { makeRoom() }
+    }
+
+    /// While there is no room, looks now and then whether receivers have let go of enough that a checkpoint would free
+    /// a segment.
+    func seekRoom() {
+        guard let journal, !journalHasFailed, journalRoom != .ample else { return }
+        guard checkpoints.isIdle, journal.couldRetire(before: core.oldestNeededRecord) else { return }
+        takeSnapshot()
+        if let ready = checkpoints.committed(through: journal.committedSequence) { write(ready) }
+    }
+
     /// The disk is full, or the journal has reached its size. What every reader has passed goes, also what would have
     /// been kept for replay.
-    private func makeRoom(_ stall: JournalError) {
-        logger.error("The journal has no room; QoS 1 and 2 wait", metadata: ["cw_error": "\(stall)"])
+    private func makeRoom() {
         // Before there is a checkpoint, the records are all there is. A first sequence beyond 1 tells of an earlier
         // one.
         guard let journal, checkpoints.isAnyWritten || journal.firstSequence > 1 else { return }

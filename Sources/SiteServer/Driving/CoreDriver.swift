@@ -48,6 +48,8 @@ final class CoreDriver {
     var pausedForJournal: ContiguousArray<ConnectionID> = []
     var isJournalBehind = false
     var journalHasFailed = false
+    /// How much room the core knows the journal to have.
+    var journalRoom = JournalRoom.ample
     /// Until then no keep alive is judged: we did not read ourselves.
     var judgesSilenceAfter: UInt64 = 0
     /// The last record handed to the journal.
@@ -252,6 +254,8 @@ final class CoreDriver {
         if memoryReturn.isDue(now: now.monotonicNanoseconds) { MemoryReturn.perform(on: blockingPool) }
         // Also while the journal is behind: it is then that somebody looks.
         publishSystemTree(now)
+        lookAtRoom()
+        seekRoom()
         // A client whose bytes we leave in the socket is not silent.
         guard pausedForJournal.isEmpty, now.monotonicNanoseconds >= judgesSilenceAfter else { return }
         var effects = beginTurn()

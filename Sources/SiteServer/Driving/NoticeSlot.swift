@@ -27,7 +27,8 @@ final class NoticeSlot: Sendable {
             switch notice {
             case .committed(through: let sequence):
                 state.news.committedThrough = max(state.news.committedThrough, sequence)
-            case .stalled(let error): state.news.stall = error
+            case .stalled(let error), .short(let error): state.news.stall = error
+            case .relieved: break  // The look asks the journal itself how much room there is.
             case .failed(let error): state.news.failure = error
             }
             defer { state.isScheduled = true }

@@ -5,6 +5,7 @@ import Cloud
 import Foundation
 import Journal
 import Logging
+import MQTT
 import MosquittoClient
 import SiteServer
 
@@ -110,7 +111,7 @@ enum EmbeddedBroker {
     ) throws -> (server: SiteServer, journal: Journal) {
         let notices = JournalNotices()
         let (journal, recovery) = try Journal.open(
-            Journal.Configuration(configuration.journal, directory: configuration.journal.path + "/journal"),
+            try Journal.Configuration(configuration.journal, directory: configuration.journal.path + "/journal"),
             onCommit: { notices.post($0) }
         )
         var listeners = embedded.listeners.map { SiteServerConfiguration.Listener($0, limits: embedded.limits) }
@@ -130,6 +131,7 @@ enum EmbeddedBroker {
         var brokerConfiguration = BrokerConfiguration(limits, instanceID: Secret.makeInstanceID())
         // The aggregator's window: with more in flight a batch fills in one round trip.
         brokerConfiguration.inflightMessagesMax = max(brokerConfiguration.inflightMessagesMax, 1_000)
+        brokerConfiguration.alarmFilters = configuration.journal.reserveTopics.compactMap { try? TopicFilter($0) }
         let recovered = RecoveredSite()
         let core = brokerConfiguration
         let server = SiteServer(

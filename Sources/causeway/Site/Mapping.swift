@@ -28,6 +28,9 @@ extension BrokerConfiguration {
         clientIDOwnership = ClientIDOwnership(rawValue: site.clientIDOwnership.rawValue) ?? .identity
         let offersScram = ([site.users] + site.listeners.map(\.users)).contains { $0?.offersScram == true }
         authenticationMethods = offersScram ? [ListenerAuthenticator.scramMethod] : []
+        let alarms = site.bridges.flatMap(\.routes).filter { $0.trafficClass == .alarm }.map(\.topic)
+        // Both were checked when the file was read.
+        alarmFilters = (site.journal.reserveTopics + alarms).compactMap { try? TopicFilter(TopicPattern($0).filter) }
     }
 
     init(_ limits: LimitsConfiguration, instanceID: String) {
@@ -83,9 +86,12 @@ extension AuditConfiguration {
 }
 
 extension Journal.Configuration {
-    init(_ journal: JournalConfiguration, directory: String) {
+    /// Reads the keys, if the journal is encrypted.
+    init(_ journal: JournalConfiguration, directory: String) throws {
         self.init(directory: directory)
+        keys = try EncryptionKeys.ring(journal)
         segmentBytes = journal.segmentBytes
+        reserveSegments = ((journal.reserveBytes ?? segmentBytes) + segmentBytes - 1) / segmentBytes
         maxBytes = journal.maxBytes
         sync =
             switch journal.sync {

@@ -23,8 +23,14 @@ struct SiteConsoleSource: ConsoleSource {
         var reasons: [HealthReason] = []
         if let failure = journal?.failure {
             reasons.append(HealthReason(code: "journal_failed", message: failure.message))
-        } else if journal?.isStalled == true {
-            reasons.append(HealthReason(code: "disk_full", message: "the journal has no room for its next segment"))
+        } else {
+            switch journal?.room {
+            case .reserve?:
+                reasons.append(HealthReason(code: "disk_full", message: "the journal's reserve takes alarms alone"))
+            case .none?:
+                reasons.append(HealthReason(code: "disk_full", message: "the journal has no room for its next segment"))
+            case .ample?, nil: break
+            }
         }
         if let failure = runtime?.failure { reasons.append(HealthReason(code: "handlers", message: failure)) }
         return HealthReport(status: reasons.isEmpty ? .available : .unavailable, reasons: reasons)
@@ -57,6 +63,7 @@ struct SiteConsoleSource: ConsoleSource {
                 "The last record that is on disk",
                 Double(journal.committedSequence)
             ),
+            .gauge("causeway_journal_room", "2: ample, 1: the reserve for alarms, 0: none", journal.room.level),
             .gauge("causeway_journal_failed", "Whether the journal has failed", journal.failure == nil ? 0 : 1),
         ]
     }
@@ -88,5 +95,16 @@ struct SiteConsoleSource: ConsoleSource {
                 samples { $0.lastLatencySeconds }
             ),
         ]
+    }
+}
+
+extension Journal.Room {
+    /// As a metric.
+    fileprivate var level: Double {
+        switch self {
+        case .ample: 2
+        case .reserve: 1
+        case .none: 0
+        }
     }
 }

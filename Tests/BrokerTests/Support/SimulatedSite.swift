@@ -26,6 +26,8 @@ final class SimulatedSite {
     var commitsAtOnce = true
     /// Whether the disk says that it has what it has not.
     var lies = false
+    /// Whether what was appended is there after a crash though nobody said so.
+    var keepsUncommitted = false
     /// Whether the transport of a connection that the core closes is gone in the same turn.
     var closesAtOnce = true
     /// Whether reading queued messages from the journal ends in the same turn.
@@ -191,6 +193,7 @@ final class SimulatedSite {
 
     /// The process dies and starts again: what was not committed is gone, all connections too.
     func crash() throws {
+        if keepsUncommitted { committed = lastSequence }
         for sequence in records.keys where sequence > committed { records[sequence] = nil }
         lastSequence = committed
         effects.removeAll()

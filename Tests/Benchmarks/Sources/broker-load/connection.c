@@ -88,7 +88,7 @@ static size_t putText(uint8_t *target, const char *text) {
     return 2 + length;
 }
 
-void openConnection(Connection *connection, const char *host, int port, const char *clientID) {
+void openConnection(Connection *connection, const char *host, int port, const char *clientID, bool clean) {
     memset(connection, 0, sizeof *connection);
     connection->fd = tryConnect(host, port);
     if (connection->fd < 0) fail("cannot connect to %s:%d", host, port);
@@ -108,7 +108,7 @@ void openConnection(Connection *connection, const char *host, int port, const ch
     packet[length++] = (uint8_t)body;
     length += putText(packet + length, "MQTT");
     packet[length++] = 4;
-    packet[length++] = 0x02;
+    packet[length++] = clean ? 0x02 : 0;
     packet[length++] = 0;
     packet[length++] = 0;
     length += putText(packet + length, clientID);
@@ -116,6 +116,16 @@ void openConnection(Connection *connection, const char *host, int port, const ch
     uint8_t answer[4];
     readAll(connection->fd, answer, sizeof answer);
     if (answer[0] != 0x20 || answer[3] != 0) fail("the broker refused the connection (%u)", answer[3]);
+}
+
+void closeConnection(Connection *connection) {
+    static const uint8_t disconnect[2] = {0xE0, 0};
+    // A courtesy; the connection is closed either way.
+    if (send(connection->fd, disconnect, sizeof disconnect, MSG_NOSIGNAL) < 0) { /* closed all the same */ }
+    close(connection->fd);
+    free(connection->input);
+    free(connection->output);
+    free(connection->publish);
 }
 
 void subscribeTo(Connection *connection, const char *filter, int qos) {
@@ -168,6 +178,7 @@ size_t queuePublish(Connection *connection, size_t count, int qos) {
         connection->outputLength += connection->publishLength;
         queued++;
     }
+    connection->sent += queued;
     return queued;
 }
 
@@ -243,10 +254,12 @@ void receiveInput(Connection *connection, PacketHandler handler, void *context) 
                 payload += 2;
             }
             if (payload > length) fail("the broker sent a bad PUBLISH");
+            connection->delivered++;
             handler(context, connection, PACKET_PUBLISH, length - payload >= 8 ? body + payload : NULL);
             break;
         }
         case 4:
+            connection->acknowledged++;
             handler(context, connection, PACKET_PUBACK, NULL);
             break;
         case 14:

@@ -12,7 +12,7 @@ enum {
     PAYLOAD_BYTES_MAX = 64 * 1024,
 };
 
-typedef struct {
+typedef struct Connection {
     int fd;
     // Bytes that were read and not yet looked at.
     uint8_t *input;
@@ -28,6 +28,12 @@ typedef struct {
     size_t payloadOffset;
     uint16_t nextPacketID;
     bool isSender;
+    // What it has sent, what of that was acknowledged, and what it was given.
+    uint64_t sent;
+    uint64_t acknowledged;
+    uint64_t delivered;
+    // The receiver of a sender's messages, where it has one of its own.
+    struct Connection *peer;
 } Connection;
 
 // What a packet was, for whoever counts.
@@ -43,8 +49,11 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 // Connects, or returns -1.
 int tryConnect(const char *host, int port);
 
-// Connects and waits for CONNACK.
-void openConnection(Connection *connection, const char *host, int port, const char *clientID);
+// Connects and waits for CONNACK, with a clean session or with one that is kept.
+void openConnection(Connection *connection, const char *host, int port, const char *clientID, bool clean);
+
+// Says goodbye and frees what the connection holds.
+void closeConnection(Connection *connection);
 
 // Subscribes and waits for SUBACK.
 void subscribeTo(Connection *connection, const char *filter, int qos);

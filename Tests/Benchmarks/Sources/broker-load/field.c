@@ -9,9 +9,10 @@
 
 void openField(Field *field, const Settings *settings) {
     bool isFanIn = strcmp(settings->mode, "fanin") == 0;
+    bool isPersistent = strcmp(settings->mode, "persistent") == 0;
     bool isFanOut = strcmp(settings->mode, "fanout") == 0;
     int senders = isFanOut ? 1 : settings->clients;
-    int receivers = isFanIn ? 1 : settings->clients;
+    int receivers = isFanIn ? 1 : isPersistent ? 0 : settings->clients;
     field->count = senders + receivers;
     field->senders = senders;
     field->fan = isFanOut ? receivers : 1;
@@ -22,7 +23,7 @@ void openField(Field *field, const Settings *settings) {
     for (int index = 0; index < field->count; index++) {
         Connection *connection = &field->connections[index];
         snprintf(name, sizeof name, "load-%d-%d", (int)getpid(), index);
-        openConnection(connection, settings->host, settings->port, name);
+        openConnection(connection, settings->host, settings->port, name, true);
         // Senders come first in the array; the receiver of a pair has the same topic.
         if (index >= senders) {
             int topic = isFanOut ? 0 : index - senders;
@@ -39,6 +40,7 @@ void openField(Field *field, const Settings *settings) {
         if (index < senders) {
             snprintf(name, sizeof name, "bench/%d/%d", (int)getpid(), index);
             preparePublish(connection, name, settings->qos, settings->payloadBytes);
+            if (senders == receivers) connection->peer = &field->connections[senders + index];
         }
         makeNonBlocking(connection);
         // Level-triggered, one read a turn, so that all receivers keep moving. Writers are tried again each turn.
@@ -48,16 +50,7 @@ void openField(Field *field, const Settings *settings) {
 }
 
 void closeField(Field *field) {
-    static const uint8_t disconnect[2] = {0xE0, 0};
-    for (int index = 0; index < field->count; index++) {
-        Connection *connection = &field->connections[index];
-        // A courtesy; the connection is closed either way.
-        if (write(connection->fd, disconnect, sizeof disconnect) < 0) { /* closed all the same */ }
-        close(connection->fd);
-        free(connection->input);
-        free(connection->output);
-        free(connection->publish);
-    }
+    for (int index = 0; index < field->count; index++) closeConnection(&field->connections[index]);
     close(field->epoll);
     free(field->connections);
 }

@@ -1,4 +1,4 @@
-// The settings of one run, and the two ways to run.
+// The settings of one run, and the ways to run.
 #ifndef LOAD_H
 #define LOAD_H
 
@@ -15,6 +15,8 @@ typedef struct {
     size_t payloadBytes;
     // Deliveries that may be on their way, over all connections.
     long window;
+    // Messages that may be on their way from one sender, instead of the window; 0: the window counts.
+    long inflight;
     double seconds;
     double warmupSeconds;
     int rounds;
@@ -38,6 +40,10 @@ void closeField(Field *field);
 
 // As fast as it goes: prints deliveries per second of each round.
 void runThroughput(const Settings *settings);
+
+// QoS 1 into a session whose client is away: prints acknowledgements per second, then fetches what was kept and counts
+// what is missing.
+void runPersistent(const Settings *settings);
 
 // At a fixed rate: prints the latency from the moment a message was due to its delivery.
 void runLatency(const Settings *settings);

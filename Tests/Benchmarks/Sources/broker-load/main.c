@@ -12,15 +12,16 @@
 
 static const char *const usage =
     "usage: broker-load MODE HOST PORT [options]\n"
-    "  pairs    each of N publishers has a subscriber of its own, QoS 0\n"
-    "  fanin    N publishers, one subscriber, QoS 0\n"
-    "  fanout   one publisher, N subscribers, QoS 0\n"
-    "  qos1     pairs at QoS 1\n"
+    "  pairs    each of N publishers has a subscriber of its own\n"
+    "  fanin    N publishers, one subscriber\n"
+    "  fanout   one publisher, N subscribers\n"
+    "  persistent  N publishers at QoS 1 into a session whose client is away; counts acknowledgements\n"
     "  latency  pairs at a fixed rate; p50, p99, p999 and the largest in microseconds\n"
     "  wait     until the broker accepts connections, at most 30 seconds\n"
     "broker-load free-port prints a free port of 127.0.0.1\n"
     "  --clients N (50)   --payload BYTES (64)   --window DELIVERIES (10000)   --seconds S (3)\n"
-    "  --warmup S (1)     --rounds N (1)         --rate MESSAGES (20000)       --qos 0|1 (latency only)\n";
+    "  --warmup S (1)     --rounds N (1)         --rate MESSAGES (20000)       --qos 0|1 (0)\n"
+    "  --inflight N: messages on their way from each publisher, instead of the window\n";
 
 static _Noreturn void explain(void) {
     fputs(usage, stderr);
@@ -55,8 +56,8 @@ static void waitForBroker(const Settings *settings) {
         if (fd >= 0) {
             close(fd);
             Connection connection;
-            openConnection(&connection, settings->host, settings->port, "load-wait");
-            close(connection.fd);
+            openConnection(&connection, settings->host, settings->port, "load-wait", true);
+            closeConnection(&connection);
             return;
         }
         usleep(20000);
@@ -75,6 +76,8 @@ static void parseOptions(Settings *settings, int count, char **words) {
             settings->payloadBytes = (size_t)number(value, 0, PAYLOAD_BYTES_MAX);
         } else if (strcmp(name, "--window") == 0) {
             settings->window = (long)number(value, 1, 10000000);
+        } else if (strcmp(name, "--inflight") == 0) {
+            settings->inflight = (long)number(value, 1, 65535);
         } else if (strcmp(name, "--seconds") == 0) {
             settings->seconds = number(value, 0.1, 3600);
         } else if (strcmp(name, "--warmup") == 0) {
@@ -116,11 +119,11 @@ int main(int count, char **words) {
         waitForBroker(&settings);
     } else if (strcmp(mode, "latency") == 0) {
         runLatency(&settings);
-    } else if (strcmp(mode, "qos1") == 0) {
+    } else if (strcmp(mode, "persistent") == 0) {
         settings.qos = 1;
-        runThroughput(&settings);
+        runPersistent(&settings);
     } else if (strcmp(mode, "pairs") == 0 || strcmp(mode, "fanin") == 0 || strcmp(mode, "fanout") == 0) {
-        settings.qos = 0;
+        if (settings.inflight > 0 && strcmp(mode, "pairs") != 0) fail("--inflight is for pairs and persistent");
         // Each message of a fan-out takes one place in the window for each subscriber.
         if (strcmp(mode, "fanout") == 0 && settings.window < settings.clients) settings.window = settings.clients;
         runThroughput(&settings);
