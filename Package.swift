@@ -7,8 +7,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// For the two targets that every message passes through: the release build does not ask at run time whether two accesses
-/// to one property overlap. Debug builds, and so all tests, do (ADR 0015).
+/// For the two targets that every message passes through: a release build does not ask at run time whether accesses to
+/// one property overlap. Debug builds do, and so do all tests (ADR 0015).
 let hot: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
