@@ -30,6 +30,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "causeway", targets: ["causeway"]),
+        .executable(name: "causeway-sim", targets: ["causeway-sim"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
         // For the fuzzers under Tests/Fuzz, which are a package of their own: each builds only what it reads.
@@ -125,6 +126,20 @@ let package = Package(
         ),
         // Tests mirror targets.
         .target(name: "TestSupport", dependencies: ["Journal"], path: "Tests/Support", swiftSettings: strict),
+        // Whole sites by seeds, in a world without threads and clocks (ADR 0018). For tests alone.
+        .target(
+            name: "Simulation",
+            dependencies: ["Broker", "Journal", "MQTT", "TestSupport", nioCore, deques],
+            path: "Tests/Simulation",
+            exclude: ["Command"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "causeway-sim",
+            dependencies: ["Simulation"],
+            path: "Tests/Simulation/Command",
+            swiftSettings: strict
+        ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
         .testTarget(name: "MQTTTests", dependencies: ["MQTT", nioCore], swiftSettings: strict),
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
@@ -176,6 +191,7 @@ let package = Package(
             dependencies: ["causeway", "Broker", "SiteServer", logging],
             swiftSettings: strict
         ),
+        .testTarget(name: "SimulationTests", dependencies: ["causeway-sim"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
