@@ -1,5 +1,6 @@
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import Broker
@@ -15,7 +16,7 @@ private struct TwoWays {
         var isConnected = false
     }
 
-    var random: Seeded
+    var random: SeededRandom
     let short: SimulatedSite
     let long: SimulatedSite
     var clients = [
@@ -32,7 +33,7 @@ private struct TwoWays {
     private var publishes = 0
 
     init(seed: UInt64) throws {
-        random = Seeded(state: seed)
+        random = SeededRandom(seed: seed)
         var configuration = BrokerConfiguration()
         configuration.isDurable = Bool.random(using: &random)
         configuration.inflightMessagesMax = 4

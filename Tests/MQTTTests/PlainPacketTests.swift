@@ -1,12 +1,13 @@
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 /// What is judged without being taken apart against what the decoder makes of it.
 @Suite struct PlainPacketTests {
     @Test("a packet that is judged plain is the packet that the decoder gives, whatever the bytes are")
     func plainIsAPart() {
-        var random = SeededGenerator(seed: .random(in: 0 ... .max))
+        var random = SeededRandom(seed: .random(in: 0 ... .max))
         var plain = 0
         for _ in 0..<20_000 {
             let version = random.pick([ProtocolVersion.v3_1, .v3_1_1, .v5])
@@ -59,7 +60,7 @@ import Testing
         #expect(found == [false, true, false])
     }
 
-    private static func packet(_ version: ProtocolVersion, _ random: inout SeededGenerator) -> ByteBuffer {
+    private static func packet(_ version: ProtocolVersion, _ random: inout SeededRandom) -> ByteBuffer {
         var bytes = ByteBuffer()
         guard !random.oneIn(4) else {
             let answer = Acknowledgement(packetID: UInt16(random.int(1...65_535)))

@@ -102,6 +102,7 @@ final class CoreDriver {
         self.peerLog = PeerLogGate(linesPerSecond: limits.peerLogLinesPerSecond)
         self.checkpoints = CheckpointSchedule(
             bytesBetween: limits.checkpointBytes,
+            retirableBefore: min(core.oldestNeededRecord, journal?.nextSequence ?? 1),
             externalOldestNeeded: externalOldestNeeded
         )
         let bound = NIOLoopBound(self, eventLoop: loop)
