@@ -57,6 +57,7 @@ let package = Package(
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSignalDescriptor"),
         .target(name: "CCRC32C"),
         .target(name: "CMosquittoGuard", linkerSettings: [.linkedLibrary("gcc_s")]),
         // Pure.
@@ -118,7 +119,7 @@ let package = Package(
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
                 "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
-                arguments, logging, nioCore, nioPosix, nioSSL,
+                "CSignalDescriptor", arguments, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict

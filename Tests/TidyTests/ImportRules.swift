@@ -9,6 +9,7 @@ enum ImportRules {
         // C modules hold headers only.
         "CMosquitto": [],
         "COpenSSL": [],
+        "CSignalDescriptor": [],
         "CCRC32C": [],
         "CMosquittoGuard": [],
         // Pure: bytes in, values out. NIOCore is there for ByteBuffer alone.
@@ -24,7 +25,7 @@ enum ImportRules {
             "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "Access": system.union([
-            "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
+            "Dispatch", "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
         ]),
         "MosquittoClient": system.union(["CMosquitto", "CMosquittoGuard", "COpenSSL"]),
         "HandlerRuntime": system.union([
@@ -40,7 +41,7 @@ enum ImportRules {
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
-            "CoreFoundation", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
+            "CoreFoundation", "CSignalDescriptor", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
             "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
             "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
@@ -50,7 +51,7 @@ enum ImportRules {
     /// C libraries have one owner each, whatever the table says.
     static let owners = [
         "CMosquitto": "MosquittoClient", "CMosquittoGuard": "MosquittoClient", "COpenSSL": "MosquittoClient",
-        "CCRC32C": "Journal",
+        "CCRC32C": "Journal", "CSignalDescriptor": "causeway",
     ]
 
     /// Single files that may import one module more, each with its reason.

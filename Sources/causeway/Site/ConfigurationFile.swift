@@ -7,12 +7,17 @@ import SiteHandlers
 /// Reads a configuration file for a command that runs; what is wrong goes to `report`, all of it.
 enum ConfigurationFile {
     static func site(_ path: String) throws -> SiteConfiguration {
-        guard let loaded = site(path, Output.problem) else { throw ExitCode.failure }
+        let loaded = site(path, { Output.problem($0.description) }, note: Output.problem)
+        guard let loaded else { throw ExitCode.failure }
         return loaded
     }
 
-    static func site(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
-        guard let text = read(path, report) else { return nil }
+    static func site(
+        _ path: String,
+        _ report: (ConfigurationProblem) -> Void,
+        note: (String) -> Void
+    ) -> SiteConfiguration? {
+        guard let text = read(path, note) else { return nil }
         return accept(
             SiteConfiguration.load(
                 text: text,
@@ -21,8 +26,9 @@ enum ConfigurationFile {
                 plugins: SiteHandlers.builtIn.map { $0.plugin.name }
             ),
             path,
-            report
-        ) { $0.fileReferences }
+            report,
+            references: { $0.fileReferences }
+        )
     }
 
     static func cloud(_ path: String) throws -> CloudConfiguration {
@@ -30,8 +36,9 @@ enum ConfigurationFile {
             accept(
                 CloudConfiguration.load(text: text, file: path, environment: ProcessInfo.processInfo.environment),
                 path,
-                Output.problem
-            ) { $0.fileReferences }
+                { Output.problem($0.description) },
+                references: { $0.fileReferences }
+            )
         }
         guard let loaded else { throw ExitCode.failure }
         return loaded
@@ -52,12 +59,12 @@ enum ConfigurationFile {
     private static func accept<Value>(
         _ outcome: ConfigurationOutcome<Value>,
         _ path: String,
-        _ report: (String) -> Void,
-        _ references: (Value) -> [FileReference]
+        _ report: (ConfigurationProblem) -> Void,
+        references: (Value) -> [FileReference]
     ) -> Value? {
         var problems = outcome.problems
         if let value = outcome.value { problems += FileChecks.check(references(value), file: path) }
-        for problem in problems { report(problem.description) }
+        for problem in problems { report(problem) }
         return problems.contains { $0.severity == .error } ? nil : outcome.value
     }
 }
