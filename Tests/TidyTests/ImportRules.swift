@@ -41,7 +41,8 @@ enum ImportRules {
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
-            "CoreFoundation", "CSignalDescriptor", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
+            "CoreFoundation", "CSignalDescriptor", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal",
+            "Access",
             "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
             "Audit", "CertificateAuthority", "ArgumentParser", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
