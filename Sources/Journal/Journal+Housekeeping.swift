@@ -16,9 +16,12 @@ extension Journal {
         var header = FileHeader(identity: identity)
         header.sequence = sequence
         header.createdMilliseconds = configuration.wallMilliseconds()
-        header.bytes = UInt64(bytes.count)
-        header.contentChecksum = Checksum.plain(bytes)
-        let content = header.encode(.checkpoint) + bytes
+        let key = configuration.keys?.primary
+        if let key { header.encrypt(under: key) }
+        let stored = key.map { CheckpointCipher.seal(bytes, header, $0) } ?? bytes
+        header.bytes = UInt64(stored.count)
+        header.contentChecksum = Checksum.plain(stored)
+        let content = header.encode(.checkpoint, sealedWith: key) + stored
         let failure = housekeeping.withLock { _ -> DiskError? in
             do throws(DiskError) {
                 try AtomicFile.write(content, named: FileName.checkpoint(sequence), configuration, disk)

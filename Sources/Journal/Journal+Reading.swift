@@ -120,12 +120,12 @@ struct RecordReading: Sendable {
         var position = run.offset
         var expected = run.first
         while position < run.end, expected <= run.last {
-            var intact: (frame: Frame, payload: UnsafeRawBufferPointer)?
+            var intact: (frame: Frame, payload: Payload)?
             var resume: (offset: Int, sequence: UInt64)?
             do throws(DiskError) {
-                intact = try intactFrame(&window, position, run.end)
+                intact = try intactFrame(&window, position, run.end, segment)
                 if intact?.frame.sequence != expected {
-                    resume = try resynchronise(&window, position, run, after: expected)
+                    resume = try resynchronise(&window, position, run, segment, after: expected)
                 }
             } catch {
                 throw JournalError(error, as: .readFailed)
@@ -141,7 +141,7 @@ struct RecordReading: Sendable {
             expected += 1
             guard frame.sequence >= next else { continue }
             next = frame.sequence + 1
-            if !body(frame.sequence, payload) {
+            if !payload.withBytes({ body(frame.sequence, $0) }) {
                 segment.map.withLock { $0.bookmark(next, at: position) }
                 return false
             }
@@ -163,14 +163,33 @@ struct RecordReading: Sendable {
     private func intactFrame(
         _ window: inout FileWindow,
         _ offset: Int,
-        _ limit: Int
-    ) throws(DiskError) -> (Frame, UnsafeRawBufferPointer)? {
+        _ limit: Int,
+        _ segment: Segment
+    ) throws(DiskError) -> (Frame, Payload)? {
         guard let head = try window.bytes(at: offset, wanted: Frame.headerBytes, limit: limit),
-            let base = head.baseAddress, let frame = Frame(at: base, checksums), frame.kind == .record,
+            let base = head.baseAddress, let frame = Frame(at: base, checksums), frame.kind != .mark,
             let whole = try window.bytes(at: offset, wanted: frame.byteCount, limit: limit),
             let start = whole.baseAddress, frame.isIntact(at: start, checksums)
         else { return nil }
-        return (frame, UnsafeRawBufferPointer(start: start + Frame.headerBytes, count: frame.payloadBytes))
+        let payload = UnsafeRawBufferPointer(start: start + Frame.headerBytes, count: frame.payloadBytes)
+        guard let cipher = segment.cipher else { return frame.kind == .record ? (frame, .borrowed(payload)) : nil }
+        guard frame.kind == .sealed,
+            let plain = cipher.open(payload, sequence: frame.sequence, flags: frame.flags, offset: offset)
+        else { return nil }
+        return (frame, .opened(plain))
+    }
+
+    /// A record's content, in the window or in memory of its own.
+    private enum Payload {
+        case borrowed(UnsafeRawBufferPointer)
+        case opened([UInt8])
+
+        func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+            switch self {
+            case .borrowed(let bytes): body(bytes)
+            case .opened(let bytes): bytes.withUnsafeBytes(body)
+            }
+        }
     }
 
     /// Finds the next intact record of a run behind a damaged place; its end if there is none.
@@ -178,11 +197,12 @@ struct RecordReading: Sendable {
         _ window: inout FileWindow,
         _ offset: Int,
         _ run: Run,
+        _ segment: Segment,
         after expected: UInt64
     ) throws(DiskError) -> (offset: Int, sequence: UInt64) {
         var position = offset + Frame.alignment
         while position < run.end {
-            if let (frame, _) = try intactFrame(&window, position, run.end), frame.sequence > expected,
+            if let (frame, _) = try intactFrame(&window, position, run.end, segment), frame.sequence > expected,
                 frame.sequence <= run.last
             {
                 return (position, frame.sequence)

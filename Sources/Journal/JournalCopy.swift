@@ -49,7 +49,8 @@ public struct JournalCopy: Sendable, Hashable {
 
     /// Names and headers; a checkpoint that was replaced between the list and the look at it is looked for again.
     private static func survey(_ source: String) throws(JournalError) -> RecoveryFiles {
-        let configuration = Journal.Configuration(directory: source)
+        var configuration = Journal.Configuration(directory: source)
+        configuration.readsUnopened = true
         let disk = PosixDisk(isReadOnly: true)
         for _ in 1..<surveysMax {
             do throws(JournalError) {
@@ -73,9 +74,9 @@ public struct JournalCopy: Sendable, Hashable {
             header.identity = identity
             try write(header.encode(.identity), to: target + "/" + FileName.identity, disk)
         }
-        for checkpoint in files.checkpoints {
-            guard let header = checkpoint.header, let bytes = checkpoint.bytes else { continue }
-            try write(header.encode(.checkpoint) + bytes, to: target + "/" + checkpoint.name, disk)
+        for checkpoint in files.checkpoints where checkpoint.isIntact {
+            let bytes = try checkpoint.file.readBytes(try checkpoint.file.size(), at: 0)
+            try write(bytes, to: target + "/" + checkpoint.name, disk)
         }
         let segments = files.segments.sorted { $0.firstSequence < $1.firstSequence }
         let checksums = Checksum(of: files.identity ?? JournalIdentity())
@@ -95,8 +96,8 @@ public struct JournalCopy: Sendable, Hashable {
         return (segments.first?.firstSequence ?? last + 1, last)
     }
 
-    /// What stands in a segment, and where that ends. Of the last one, what is not whole and in order is left out: it is
-    /// being written, or a crash cut it off.
+    /// What stands in a segment, and where that ends. Of the last one, what is not whole and in order is left out: it
+    /// is being written, or a crash cut it off.
     private static func look(
         at segment: RecoveryFiles.SegmentFile,
         _ limit: UInt64,
@@ -107,6 +108,7 @@ public struct JournalCopy: Sendable, Hashable {
             segment.file,
             byteCount: segment.byteCount,
             checksums,
+            segment.reading,
             first: segment.firstSequence,
             limit: limit
         )

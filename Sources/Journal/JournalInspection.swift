@@ -48,6 +48,9 @@ public struct JournalInspection: Sendable {
     public let bytesOnDisk: Int
     /// Whether somebody has the journal open for writing. Its tail goes on while one looks at it.
     public let isOpen: Bool
+    /// Whether any of its files is encrypted.
+    public let isEncrypted: Bool
+    private let hasKeys: Bool
     private let reading: RecordReading
 
     /// How often an open journal is looked at again before what looks damaged counts.
@@ -55,13 +58,19 @@ public struct JournalInspection: Sendable {
 
     /// Looks at a journal on this machine.
     ///
-    /// - Throws: ``JournalError`` if there is no journal, or it cannot be read, or a newer version wrote it.
-    public init(directory: String) throws(JournalError) {
+    /// - Parameters:
+    ///   - directory: The journal's.
+    ///   - keys: The keys of an encrypted journal. Without them its records count by their checksums, and cannot be
+    ///     read.
+    /// - Throws: ``JournalError`` if there is no journal, or it cannot be read, or a newer version wrote it, or it is
+    ///   encrypted with a key that `keys` does not have.
+    public init(directory: String, keys: KeyRing? = nil) throws(JournalError) {
         let lock = directory + "/" + FileName.lock
         let disk = PosixDisk(isReadOnly: true)
-        var found = try JournalInspection(directory: directory, disk: disk, isOpen: PosixDisk.isLocked(lock))
+        let isOpen = PosixDisk.isLocked(lock)
+        var found = try JournalInspection(directory: directory, disk: disk, isOpen: isOpen, keys: keys)
         for _ in 1..<JournalInspection.attemptsMax where found.recovery.isDamaged && found.isOpen {
-            let again = try JournalInspection(directory: directory, disk: disk, isOpen: true)
+            let again = try JournalInspection(directory: directory, disk: disk, isOpen: true, keys: keys)
             let isSame = again.recovery.lost == found.recovery.lost && again.recovery.damage == found.recovery.damage
             found = again
             if isSame { break }
@@ -70,8 +79,10 @@ public struct JournalInspection: Sendable {
     }
 
     /// Looks at a journal on any disk.
-    public init(directory: String, disk: any Disk, isOpen: Bool) throws(JournalError) {
-        let configuration = Journal.Configuration(directory: directory)
+    public init(directory: String, disk: any Disk, isOpen: Bool, keys: KeyRing? = nil) throws(JournalError) {
+        var configuration = Journal.Configuration(directory: directory)
+        configuration.keys = keys
+        configuration.readsUnopened = keys == nil
         let names: [String]
         do throws(DiskError) {
             names = try disk.list(directory)
@@ -86,6 +97,8 @@ public struct JournalInspection: Sendable {
         self.directory = directory
         self.isOpen = isOpen
         recovery = result.recovery
+        isEncrypted = result.isEncrypted
+        hasKeys = keys != nil
         segments = state.segments.map { segment in
             let runs = segment.map.withLock { $0.runs(from: 0) }
             return SegmentSummary(
@@ -114,6 +127,9 @@ public struct JournalInspection: Sendable {
             checksums: Checksum(of: result.identity)
         )
     }
+
+    /// Whether its records can be read: they are not encrypted, or the keys were given.
+    public var isReadable: Bool { !isEncrypted || hasKeys }
 
     /// The last record; 0 if there is none.
     public var lastSequence: UInt64 { recovery.nextSequence - 1 }

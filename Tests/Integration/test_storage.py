@@ -288,3 +288,130 @@ def test_a_backup_of_a_stopped_site_is_the_same(causeway, site, tmp_path):
     store.start()
     with Device(store.port, client_id="till-1", clean=False, expiry=3600) as till:
         till.wait_for(20)
+
+
+# encryption at rest
+
+
+def key_file(path):
+    path.write_text(os.urandom(32).hex())
+    path.chmod(0o600)
+    return str(path)
+
+
+def canary_hits(folder, *canaries):
+    return [
+        str(path) for path in folder.rglob("*") if path.is_file()
+        for canary in canaries if canary in path.read_bytes()
+    ]
+
+
+def test_nothing_readable_stands_in_an_encrypted_data_folder(causeway, site, cloud, tmp_path):
+    head_office = cloud(start=False)
+    key = key_file(tmp_path / "journal.key")
+    plain = site("plain", bridges=[bridge(head_office.port)])
+    sealed = site("sealed", bridges=[bridge(head_office.port)], journal={
+        "path": "data", "segment_bytes": "1MiB", "max_bytes": "512MiB", "encryption": {"keyfile": key},
+    })
+    for node in (plain, sealed):
+        offline_session(node.port, client_id="CANARY-client", topic="sales/#")
+        with Device(node.port) as device:
+            for number in range(50):
+                device.publish("sales/CANARY-topic", f"CANARY-payload-{number}", retain=number == 0)
+        wait_until(lambda node=node: node.metric("causeway_bridge_queue_messages", bridge="cloud") == 50, "50 wait")
+        node.stop()
+    assert canary_hits(plain.journal_folder, b"CANARY"), "control: unencrypted, the canaries are found"
+    assert canary_hits(sealed.journal_folder, b"CANARY") == []
+    journal(causeway, "verify", sealed.journal_folder)
+    assert "CANARY-payload-7" in journal(causeway, "show", sealed.journal_folder, "-c", sealed.file).stdout
+    assert "encrypted" in journal(causeway, "show", sealed.journal_folder, check=1).stderr
+    sealed.start()
+    head_office.start()
+    with Device(sealed.port, client_id="CANARY-client", clean=False, expiry=3600) as till:
+        till.wait_for(50)
+    wait_until(lambda: stored(head_office, "sealed") == 50, "the outbox is sent")
+
+
+def test_without_its_key_a_site_does_not_start_and_changes_nothing(causeway, site, tmp_path):
+    key = key_file(tmp_path / "journal.key")
+    store = site(journal={"path": "data", "encryption": {"keyfile": key}})
+    offline_session(store.port)
+    publish(store.port, 10)
+    store.stop()
+
+    def state():
+        return {str(path): path.read_bytes() for path in store.journal_folder.rglob("*") if path.is_file()}
+
+    before = state()
+    for encryption in (None, {"keyfile": key_file(tmp_path / "other.key")}):
+        store.configuration["journal"] = {"path": "data", **({"encryption": encryption} if encryption else {})}
+        store.start(ready=False)
+        wait_until(lambda: not store.is_running, "the site ends")
+        assert "key" in store.log and "Nothing was changed" in store.log
+        assert state() == before
+    store.configuration["journal"] = {"path": "data", "encryption": {"keyfile": key}}
+    store.start()
+    with Device(store.port, client_id="till-1", clean=False, expiry=3600) as till:
+        till.wait_for(10)
+
+
+def test_keys_are_rotated_under_load_and_nothing_is_lost(causeway, site, tmp_path):
+    keys = [key_file(tmp_path / f"{number}.key") for number in range(6)]
+
+    def encryption(number):
+        return {"keyfile": keys[number], "retired_keyfiles": keys[:number]}
+
+    store = site(journal={"path": "data", "segment_bytes": "1MiB", "encryption": encryption(0)})
+    offline_session(store.port)
+    load = Load(store.port)
+    for number in range(1, len(keys)):
+        count = len(load.acknowledged)
+        wait_until(lambda count=count: len(load.acknowledged) > count + 100, "some load")
+        store.configuration["journal"]["encryption"] = encryption(number)
+        store.write()
+        store.process.signal(1)
+        wait_until(lambda number=number: store.log.count("journal key") >= number, f"key {number} is in use")
+    # Without the key that is in use among them, new keys are refused.
+    store.configuration["journal"]["encryption"] = {"keyfile": key_file(tmp_path / "alone.key")}
+    store.write()
+    store.process.signal(1)
+    wait_until(lambda: "keep it in retired_keyfiles" in store.log, "the refusal is logged")
+    load.stop()
+    store.kill()
+    acknowledged = load.acknowledged
+    store.configuration["journal"]["encryption"] = encryption(len(keys) - 1)
+    store.start()
+    with Device(store.port, client_id="till-1", clean=False, expiry=3600) as till:
+        wait_until(lambda: set(acknowledged) <= set(till.payloads), "everything acknowledged is there")
+        assert len(till.payloads) == len(set(till.payloads))
+
+
+def test_an_encrypted_site_is_backed_up_and_restored(causeway, site, tmp_path):
+    key = key_file(tmp_path / "journal.key")
+    store = site(journal={"path": "data", "encryption": {"keyfile": key}})
+    offline_session(store.port)
+    publish(store.port, 100)
+    backup = tmp_path / "backup.tar"
+    run([causeway, "backup", "-c", store.file, "--to", backup], check=0)
+    assert b"payload-50" not in backup.read_bytes()
+    store.stop()
+    restart_from(store, backup, causeway)
+    store.start()
+    with Device(store.port, client_id="till-1", clean=False, expiry=3600) as till:
+        till.wait_for(100)
+
+
+@pytest.mark.parametrize("encryption, problem", [
+    ({"keyfile": "a.key", "key_env": "KEY"}, "contradicts 'keyfile'"),
+    ({}, "is missing"),
+    ({"keyfiel": "a.key"}, "keyfile"),
+    ({"keyfile": "open.key"}, "open to everybody"),
+    ({"keyfile": "gone.key"}, "no such file"),
+])
+def test_check_names_what_is_wrong_with_an_encryption(causeway, site, encryption, problem):
+    store = site(start=False, journal={"path": "data", "encryption": encryption})
+    key_file(store.folder / "a.key")
+    key_file(store.folder / "open.key")
+    (store.folder / "open.key").chmod(0o644)
+    store.write()
+    assert problem in run([causeway, "check", "-c", store.file], check=1).stdout

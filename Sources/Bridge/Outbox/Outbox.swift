@@ -105,6 +105,7 @@ final class Outbox {
         // The limit of the outbox is kept here, where it is known what may go; the journal's own is the last resort.
         configuration.maxBytes = settings.outboxBytesMax * 2 + 8 * configuration.segmentBytes
         configuration.maxPendingBytes = pendingBytesMax
+        configuration.keys = settings.keys
         return configuration
     }
 

@@ -48,7 +48,8 @@ final class BridgeDriver {
         deadLetters = try DeadLetters(
             directory: settings.outboxDirectory + "/dead-letters",
             countMax: settings.deadLettersMax,
-            epoch: outbox.epoch
+            epoch: outbox.epoch,
+            keys: settings.keys
         )
         let milliseconds: UInt64 = 1_000_000
         uplink = Uplink(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CausewayConfiguration
 import Foundation
+import Journal
 
 /// `causeway backup`: a consistent copy of a data folder, also while the site runs.
 struct BackupCommand: ParsableCommand {
@@ -39,6 +40,7 @@ struct BackupCommand: ParsableCommand {
             guard !FileManager.default.fileExists(atPath: target) else {
                 throw StartFailure("\(target) is there already")
             }
+            let keys = try site.flatMap { try EncryptionKeys.ring($0.journal) }
             let isArchive = target.hasSuffix(".tar")
             let folder = isArchive ? target + ".partial" : Self.trimmed(target)
             guard !FileManager.default.fileExists(atPath: folder) else {
@@ -46,7 +48,7 @@ struct BackupCommand: ParsableCommand {
             }
             let manifest: BackupManifest
             do {
-                manifest = try Backup(source: source, target: folder, site: site?.site).make()
+                manifest = try Backup(source: source, target: folder, site: site?.site, keys: keys).make()
                 if isArchive {
                     let names = [BackupManifest.fileName] + manifest.files.map(\.path)
                     try TarArchive.write(names, of: folder, to: folder + ".tar")
@@ -121,7 +123,12 @@ struct RestoreCommand: ParsableCommand {
         try JournalCommand.attempt("restore") {
             let site = try file.map { try ConfigurationFile.site($0) }
             let folder = BackupCommand.trimmed(target ?? site?.journal.path ?? "")
-            let restore = Restore(source: BackupCommand.trimmed(source), target: folder, expectedHash: hash)
+            let restore = Restore(
+                source: BackupCommand.trimmed(source),
+                target: folder,
+                expectedHash: hash,
+                keys: try site.flatMap { try EncryptionKeys.ring($0.journal) }
+            )
             let (manifest, epochs) = try restore.run()
             if let site, let name = manifest.site, name != site.site {
                 Output.problem("mind: the backup is of site \(name), and the configuration is of \(site.site)")

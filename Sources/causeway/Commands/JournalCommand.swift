@@ -50,14 +50,17 @@ struct JournalCommand: ParsableCommand {
         @Argument(help: "A data folder, or one journal's folder.")
         var directory: String
 
+        @OptionGroup var keys: KeyOptions
+
         @Option(help: "text or json.")
         var format = Format.text
 
         func run() throws {
             try JournalCommand.attempt("journal") {
                 let parts = try DataFolder(directory).parts
+                let ring = try keys.ring()
                 for part in parts {
-                    let report = try JournalReport.make(part, beside: parts)
+                    let report = try JournalReport.make(part, beside: parts, ring)
                     if format == .json { try JournalCommand.print(json: report) } else { report.print() }
                 }
             }
@@ -72,12 +75,14 @@ struct JournalCommand: ParsableCommand {
             discussion: """
                 Prints one line for each finding, as FILE:OFFSET: what is wrong. Ends with 0 if nothing is wrong, else \
                 with 1. The cut-off end of a last write, as a crash leaves it, is no finding: nobody was told of what it \
-                held.
+                held. Of an encrypted journal without its key, checksums alone are checked.
                 """
         )
 
         @Argument(help: "A data folder, or one journal's folder.")
         var directory: String
+
+        @OptionGroup var keys: KeyOptions
 
         @Option(help: "text or json.")
         var format = Format.text
@@ -85,8 +90,9 @@ struct JournalCommand: ParsableCommand {
         func run() throws {
             try JournalCommand.attempt("journal") {
                 var isWhole = true
+                let ring = try keys.ring()
                 for part in try DataFolder(directory).parts {
-                    let verification = try JournalVerification(part)
+                    let verification = try JournalVerification(part, ring)
                     if !verification.findings.isEmpty { isWhole = false }
                     if format == .json { try JournalCommand.print(json: verification) } else { verification.print() }
                 }
@@ -105,6 +111,8 @@ struct JournalCommand: ParsableCommand {
 
         @Argument(help: "A data folder, or one journal's folder.")
         var directory: String
+
+        @OptionGroup var keys: KeyOptions
 
         @Option(help: "The first record.")
         var from: UInt64 = 1
@@ -127,7 +135,7 @@ struct JournalCommand: ParsableCommand {
             try JournalCommand.attempt("journal") {
                 guard let part = try DataFolder(directory).parts.first else { return }
                 let filter = try topic.map { try TopicFilter($0) }
-                try RecordPrinter(part, filter: filter, format: format).print(from...to)
+                try RecordPrinter(part, filter: filter, format: format).print(from...to, try keys.ring())
             }
         }
     }

@@ -46,6 +46,12 @@ enum ConfigurationFile {
         return loaded
     }
 
+    /// What kind of configuration a file holds; that of a site if it cannot be read.
+    static func kind(_ path: String) -> ConfigurationKind {
+        let data = FileManager.default.contents(atPath: path) ?? Data()
+        return ConfigurationKind.of(text: String(decoding: data, as: UTF8.self))
+    }
+
     private static func read(_ path: String, _ report: (String) -> Void) -> String? {
         guard let data = FileManager.default.contents(atPath: path) else {
             report("\(path): the file cannot be read")

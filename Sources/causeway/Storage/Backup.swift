@@ -15,6 +15,8 @@ struct Backup {
     let target: String
     /// The site's name, for the manifest.
     let site: String?
+    /// The keys of an encrypted site. Without them the copy is checked by its checksums alone.
+    let keys: KeyRing?
 
     /// Makes it, reads everything again to be sure, and returns what it holds.
     func make() throws -> BackupManifest {
@@ -75,7 +77,7 @@ struct Backup {
         let isOpen = (try? JournalInspection(directory: part.directory))?.isOpen ?? false
         guard isOpen else { return }
         while Date() < deadline {
-            guard let outbox = try? OutboxView(part), outbox.source.record < sequence else { return }
+            guard let outbox = try? OutboxView(part, keys), outbox.source.record < sequence else { return }
             Thread.sleep(forTimeInterval: 0.1)
         }
     }
@@ -113,7 +115,7 @@ struct Backup {
     /// Opens the copy as a restart would, and compares.
     private func verified(_ part: DataFolder.Part, through last: UInt64) throws -> BackupManifest.Journal {
         let copy = path(part.directory)
-        let found = try JournalInspection(directory: copy)
+        let found = try JournalInspection(directory: copy, keys: keys)
         let original = String(part.directory.dropFirst(source.count + 1))
         guard found.lastSequence == last else {
             throw StartFailure("the copy of \(original) ends at \(found.lastSequence) instead of \(last); try again")

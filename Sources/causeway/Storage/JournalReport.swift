@@ -54,6 +54,7 @@ struct JournalReport: Encodable {
     /// The bridge of an outbox.
     var bridge: String?
     var open: Bool
+    var encrypted: Bool
     var firstSequence: UInt64
     var nextSequence: UInt64
     var bytesOnDisk: Int
@@ -75,6 +76,7 @@ struct JournalReport: Encodable {
             bridge = name
         }
         open = found.isOpen
+        encrypted = found.isEncrypted
         firstSequence = found.recovery.firstSequence
         nextSequence = found.recovery.nextSequence
         bytesOnDisk = found.bytesOnDisk
@@ -95,19 +97,24 @@ struct JournalReport: Encodable {
     }
 
     /// Reads everything there is: kinds of entries, sessions and positions.
-    static func make(_ part: DataFolder.Part, beside parts: [DataFolder.Part]) throws -> JournalReport {
-        let found = try JournalInspection(directory: part.directory)
+    static func make(
+        _ part: DataFolder.Part,
+        beside parts: [DataFolder.Part],
+        _ keys: KeyRing?
+    ) throws -> JournalReport {
+        let found = try JournalInspection(directory: part.directory, keys: keys)
         var report = JournalReport(found, part)
+        guard found.isReadable else { return report }
         switch part.kind {
         case .main:
             try report.takeMain(found)
             for case let other in parts {
-                guard case .outbox(let name) = other.kind, let outbox = try OutboxView(other) else { continue }
+                guard case .outbox(let name) = other.kind, let outbox = try OutboxView(other, keys) else { continue }
                 report.readers.append(Reader(kind: "bridge", name: name, needs: outbox.needs))
             }
             report.readers.sort { ($0.needs, $0.name) < ($1.needs, $1.name) }
         case .outbox:
-            guard let outbox = try OutboxView(part, found) else { break }
+            guard let outbox = try OutboxView(part, keys, found) else { break }
             report.entries = outbox.entries
             report.outbox = Outbox(
                 epoch: outbox.state.epoch,
@@ -169,12 +176,15 @@ struct OutboxView {
     var needs: UInt64 { source.index == .max ? source.record + 1 : source.record }
 
     /// Nil if the outbox was never used.
-    init?(_ part: DataFolder.Part, _ inspection: JournalInspection? = nil) throws {
+    ///
+    /// Without the keys of an encrypted one, the state alone tells.
+    init?(_ part: DataFolder.Part, _ keys: KeyRing?, _ inspection: JournalInspection? = nil) throws {
         guard let state = try OutboxInspection.state(of: part.outboxFolder) else { return nil }
-        let found = try inspection ?? JournalInspection(directory: part.directory)
+        let found = try inspection ?? JournalInspection(directory: part.directory, keys: keys)
         var source = state.source
         var entries: [String: UInt64] = [:]
-        try found.read(from: found.recovery.firstSequence) { _, payload in
+        let first = found.isReadable ? found.recovery.firstSequence : found.recovery.nextSequence
+        try found.read(from: first) { _, payload in
             guard let record = DescribedOutboxRecord(decoding: payload) else {
                 entries["unreadable", default: 0] += 1
                 return true
@@ -205,6 +215,9 @@ extension JournalReport {
             let begun = segment.createdMilliseconds > 0 ? ", begun \(SizeText.moment(segment.createdMilliseconds))" : ""
             Output.line("  segment     \(segment.file): \(range), \(used)\(begun)")
         }
+        if encrypted {
+            Output.line("  encrypted   " + (entries.isEmpty ? "give --config or --keyfile to look inside" : "opened"))
+        }
         if spares > 0 { Output.line("  spares      \(SizeText.count(spares, "file")) to be written again") }
         for checkpoint in checkpoints {
             Output.line("  checkpoint  through \(checkpoint.through), \(SizeText.bytes(checkpoint.bytes))")
@@ -219,11 +232,11 @@ extension JournalReport {
             )
             Output.line("  source      record \(outbox.source) of the main journal")
         }
-        if let sessions { print(sessions, last) }
+        if let sessions { write(sessions, last) }
         for finding in findings { Output.line("  damage      \(finding)") }
     }
 
-    private func print(_ sessions: Sessions, _ last: UInt64) {
+    private func write(_ sessions: Sessions, _ last: UInt64) {
         let queued = "\(SizeText.count(sessions.queuedMessages, "message")) (\(SizeText.bytes(sessions.queuedBytes)))"
         Output.line(
             "  sessions    \(sessions.count) persistent, \(queued) queued, \(sessions.inflightMessages) under way"

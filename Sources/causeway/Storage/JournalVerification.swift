@@ -3,20 +3,23 @@ import Broker
 import Journal
 import NIOCore
 
-/// What `causeway journal verify` says of one journal: checksums, order, headers, and whether each record is understood.
+/// What `causeway journal verify` says of a journal: checksums, order, headers, and whether each record is understood.
 struct JournalVerification: Encodable {
     var directory: String
     var open: Bool
     var firstSequence: UInt64
     var nextSequence: UInt64
     var segments: Int
+    /// Whether it is encrypted and no key was given: then checksums alone were checked.
+    var unopened: Bool
     /// Where the last write was cut off by a crash.
     var tornTailFile: String?
     var tornTailOffset: Int?
     var findings: [JournalFinding]
 
-    init(_ part: DataFolder.Part) throws {
-        let found = try JournalInspection(directory: part.directory)
+    init(_ part: DataFolder.Part, _ keys: KeyRing?) throws {
+        let found = try JournalInspection(directory: part.directory, keys: keys)
+        unopened = !found.isReadable
         directory = part.directory
         open = found.isOpen
         firstSequence = found.recovery.firstSequence
@@ -26,7 +29,7 @@ struct JournalVerification: Encodable {
         tornTailFile = found.isOpen ? nil : found.recovery.tornTail?.file
         tornTailOffset = found.isOpen ? nil : found.recovery.tornTail?.offset
         findings = JournalFinding.all(found)
-        try checkRecords(found, part.kind)
+        if found.isReadable { try checkRecords(found, part.kind) }
         if case .outbox = part.kind { checkState(part) }
     }
 
@@ -87,6 +90,9 @@ struct JournalVerification: Encodable {
             return
         }
         Output.line("\(directory): as it was written (\(extent)\(open ? ", and somebody writes it" : ""))")
+        if unopened {
+            Output.line("\(directory): it is encrypted, and without its key the checksums alone were checked")
+        }
         if let tornTailFile, let tornTailOffset {
             Output.line("\(directory): the last write was cut off by a crash, in \(tornTailFile) at \(tornTailOffset)")
         }

@@ -34,13 +34,16 @@ struct RecordPrinter {
         self.format = format
     }
 
-    func print(_ range: ClosedRange<UInt64>) throws {
-        let found = try JournalInspection(directory: part.directory)
+    func print(_ range: ClosedRange<UInt64>, _ keys: KeyRing?) throws {
+        let found = try JournalInspection(directory: part.directory, keys: keys)
+        guard found.isReadable else {
+            throw StartFailure("\(part.directory) is encrypted: give --config or --keyfile")
+        }
         var failure: (any Error)?
         try found.read(from: range.lowerBound) { sequence, payload in
             guard sequence <= range.upperBound else { return false }
             do {
-                for line in try lines(sequence, payload) { try print(line) }
+                for line in try lines(sequence, payload) { try write(line) }
                 return true
             } catch {
                 failure = error
@@ -88,7 +91,7 @@ struct RecordPrinter {
         return line
     }
 
-    private func print(_ line: Line) throws {
+    private func write(_ line: Line) throws {
         if format == .json { return try JournalCommand.print(json: line) }
         var words = ["\(line.sequence)", line.kind]
         if let received = line.received { words.append(received) }

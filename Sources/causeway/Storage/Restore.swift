@@ -10,6 +10,8 @@ struct Restore {
     let target: String
     /// What the manifest's hash must be, if somebody kept it.
     let expectedHash: String?
+    /// The keys of an encrypted site. Without them the copy is checked by its checksums alone.
+    let keys: KeyRing?
 
     /// What was done to an outbox.
     struct Epoch {
@@ -112,7 +114,7 @@ struct Restore {
             }
         }
         for journal in manifest.journals {
-            let found = try JournalInspection(directory: "\(staging)/\(journal.path)")
+            let found = try JournalInspection(directory: "\(staging)/\(journal.path)", keys: keys)
             guard found.recovery.firstSequence == journal.first, found.lastSequence == journal.last,
                 JournalFinding.all(found).map(\.description) == journal.damage
             else { throw StartFailure("\(journal.path) does not hold what the manifest says") }

@@ -115,7 +115,7 @@ enum TarArchive {
             }
             let rest = padding(entry.bytes)
             let filler = rest == 0 ? Data() : try archive.read(upToCount: rest)
-            guard filler?.count == rest else { throw torn }
+            guard filler?.count == rest, filler?.allSatisfy({ $0 == 0 }) == true else { throw torn }
         }
     }
 
