@@ -79,6 +79,8 @@ import Testing
         #expect(site.journal.segmentBytes == 16 << 20)
         #expect(site.journal.reserveBytes == 32 << 20)
         #expect(site.journal.reserveTopics == ["alarm/#"])
+        #expect(site.journal.encryption?.source == .file("/etc/causeway/secrets/journal.key"))
+        #expect(site.journal.encryption?.retiredKeyFiles == ["/etc/causeway/secrets/old.key"])
         #expect(site.siteKeyFile == "/etc/causeway/secrets/site.key")
         let handler = try #require(site.handlers.first)
         #expect(handler.mode == .auto)
