@@ -7,6 +7,10 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// For the two targets that every message passes through: the release build does not ask at run time whether two accesses
+/// to one property overlap. Debug builds, and so all tests, do (ADR 0015).
+let hot: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -22,6 +26,7 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -47,6 +52,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
@@ -58,7 +64,7 @@ let package = Package(
         // Pure.
         .target(name: "MQTT", dependencies: [nioCore], swiftSettings: strict),
         // Sans-IO.
-        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: strict),
+        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: hot),
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
         .target(name: "Journal", dependencies: ["CCRC32C", crypto], swiftSettings: strict),
@@ -69,7 +75,7 @@ let package = Package(
                 "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras, x509,
                 asn1,
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .target(
             name: "Access",
@@ -107,14 +113,19 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "CertificateAuthority", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(
+            name: "Bench",
+            dependencies: ["MQTT", nioCore, nioPosix, nioSSL, histogram],
+            swiftSettings: strict
+        ),
         // Top: the only place that wires concrete types.
         .executableTarget(
             name: "causeway",
             dependencies: [
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
-                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "CLinux",
-                arguments, crypto, logging, nioCore, nioPosix, nioSSL,
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "Bench",
+                "CLinux", arguments, crypto, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict
@@ -199,6 +210,17 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "MQTT", nioCore], swiftSettings: strict),
+        // Counts what the hot paths allocate, with an allocator that counts: an executable, so that it stands in front
+        // of nobody else's.
+        .target(name: "AllocationCount", path: "Tests/AllocationCount"),
+        .executableTarget(
+            name: "hot-paths",
+            dependencies: ["AllocationCount", "Broker", "MQTT", nioCore],
+            path: "Tests/HotPaths",
+            exclude: ["allocations.json"],
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

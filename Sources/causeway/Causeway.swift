@@ -10,7 +10,8 @@ struct Causeway: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, ImportCommand.self,
             PubCommand.self, SubCommand.self, CertsCommand.self, UserCommand.self, AuditCommand.self,
-            JournalCommand.self, DoctorCommand.self, BackupCommand.self, RestoreCommand.self, VersionCommand.self,
+            BenchCommand.self, JournalCommand.self, DoctorCommand.self, BackupCommand.self, RestoreCommand.self,
+            VersionCommand.self,
         ]
     )
 }
