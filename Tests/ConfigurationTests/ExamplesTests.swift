@@ -89,7 +89,7 @@ import Testing
         #expect(handler.parameters["names"] == .list([.text("a"), .text("1"), .bool(true), .null]))
         #expect(handler.parameters["note"] == .text("5"))
         #expect(handler.parameters["negative"] == .integer(-3))
-        #expect(handler.parameterPositions["target.high"] == SourcePosition(line: 46, column: 39))
+        #expect(handler.parameterPositions["target.high"] == SourcePosition(line: 47, column: 39))
         let bridge = try #require(site.bridges.first)
         #expect(bridge.address.description == "mqtts://[2001:db8::1]:8883")
         #expect(bridge.site == "ward_7_north")
