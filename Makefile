@@ -110,7 +110,7 @@ bench: ## measure against mosquitto on this machine (ROUNDS=5 SECONDS_EACH=3 ARG
 
 campaign: $(VENV)/installed ## a long test with a release build: NAME=kill runs Tests/Campaigns/kill.py
 	@test -n "$(NAME)" || { echo "usage: make campaign NAME=..."; ls Tests/Campaigns/*.py; exit 2; }
-	$(if $(filter fuzz sanitize,$(NAME)),,swift build -c release --product causeway)
+	$(if $(filter fuzz sanitize simulation,$(NAME)),,swift build -c release --product causeway)
 	CAUSEWAY="$(CURDIR)/.build/release/causeway" $(VENV)/bin/python Tests/Campaigns/$(NAME).py $(ARGS)
 
 image: ## build the container image with buildah

@@ -7,6 +7,10 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// For the two targets that every message passes through: a release build does not ask at run time whether accesses to
+/// one property overlap. Debug builds do, and so do all tests (ADR 0015).
+let hot: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -31,6 +35,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "causeway", targets: ["causeway"]),
+        .executable(name: "causeway-sim", targets: ["causeway-sim"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
     ],
@@ -60,7 +65,7 @@ let package = Package(
         // Pure.
         .target(name: "MQTT", dependencies: [nioCore], swiftSettings: strict),
         // Sans-IO.
-        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: strict),
+        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: hot),
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
         .target(name: "Journal", dependencies: ["CCRC32C", crypto], swiftSettings: strict),
@@ -71,7 +76,7 @@ let package = Package(
                 "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras, x509,
                 asn1,
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .target(
             name: "Access",
@@ -132,6 +137,20 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["Journal", "Repeatable"],
             path: "Tests/Support",
+            swiftSettings: strict
+        ),
+        // Whole sites by seeds, in a world without threads and clocks (ADR 0018). For tests alone.
+        .target(
+            name: "Simulation",
+            dependencies: ["Broker", "Journal", "MQTT", "Repeatable", "TestSupport", nioCore, deques],
+            path: "Tests/Simulation",
+            exclude: ["Command"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "causeway-sim",
+            dependencies: ["Simulation"],
+            path: "Tests/Simulation/Command",
             swiftSettings: strict
         ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
@@ -205,6 +224,7 @@ let package = Package(
             dependencies: ["causeway", "Broker", "SiteServer", logging],
             swiftSettings: strict
         ),
+        .testTarget(name: "SimulationTests", dependencies: ["causeway-sim"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         .testTarget(name: "BenchTests", dependencies: ["Bench", "MQTT", nioCore], swiftSettings: strict),
         // Counts what the hot paths allocate, with an allocator that counts: an executable, so that it stands in front

@@ -27,6 +27,8 @@ public final class BrokerCore {
     var nextAssignedClientID: UInt64 = 1
 
     var table: RouteTable
+    /// What the table knows of topics that were published lately.
+    let knownRoutes = RouteMemory()
     var retained = RetainedIndex<Message>()
     /// Bytes of its topics and payloads.
     var retainedBytes = 0
@@ -89,7 +91,7 @@ public final class BrokerCore {
     public init(configuration: BrokerConfiguration = .init(), authorizer: any Authorizer) {
         self.configuration = configuration
         self.authorizer = authorizer
-        self.table = RouteTable(rememberedMax: configuration.routeCacheEntriesMax)
+        self.table = RouteTable(knownRoutes, rememberedMax: configuration.routeCacheEntriesMax)
         self.journalAvailable = configuration.isDurable
         self.system = SystemTree(configuration)
     }

@@ -1,6 +1,7 @@
 import Foundation
 import Repeatable
 import Synchronization
+import Repeatable
 import TestSupport
 import Testing
 

@@ -6,8 +6,8 @@ import Repeatable
 /// YAML's own syntax.
 ///
 /// A node is a byte, whose two lowest bits say what it is: a word of a table, a text of its own (a byte of length and
-/// its bytes), a list or a mapping. The next bit quotes a scalar; of collections the upper six are the count. A key is a
-/// byte, of a table or, if 255, a text of its own. The root is a mapping to the end of the bytes.
+/// its bytes), a list or a mapping. The next bit quotes a scalar; of collections the upper six are the count. A key is
+/// a byte, of a table or, if 255, a text of its own. The root is a mapping to the end of the bytes.
 struct FuzzTree {
     static let depthMax = 8
     static let nodesMax = 400
@@ -59,7 +59,7 @@ struct FuzzTree {
         return elements
     }
 
-    /// The bytes that are read as the entries of a root, or nil if there are none: a text is too long, a list too large.
+    /// The bytes that are read as the entries of a root, or nil if none are: a text is too long, a list too large.
     static func write(_ root: SourceNode) -> [UInt8]? {
         guard case .mapping(let entries) = root.content else { return nil }
         var bytes: [UInt8] = []
