@@ -215,8 +215,8 @@ extension BrokerCore {
     private func giveUp(_ effect: HeldEffect, _ effects: inout Effects) {
         switch effect {
         case .publishAnswer(let id, let qos, let packetID, _):
-            // The record may be on the disk all the same. Refused, a QoS 2 identifier would be used for another message,
-            // which after the restart would be taken for this one, acknowledged and thrown away: no answer, as in 3.x.
+            // The record may be on the disk all the same. Refused, a QoS 2 identifier would be used for another
+            // message, which after the restart would be taken for this one, acknowledged and thrown away: no answer, as in 3.x.
             guard qos == .atLeastOnce, let connection = connection(id), connection.state == .connected else { return }
             counters.drop(.journalUnavailable)
             if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
@@ -243,7 +243,14 @@ extension BrokerCore {
         guard let session = sessionsByNumber[number], session.isLoading else { return }
         session.isLoading = false
         var found: [MessageReference: Message] = [:]
-        for message in messages { found[message.reference] = Message(message, now: now) }
+        for message in messages {
+            let received = clockSteps.monotonicMilliseconds(
+                of: message.reference.record,
+                received: message.receivedMilliseconds,
+                now: now
+            )
+            found[message.reference] = Message(message, received: received)
+        }
         attachLoaded(found, to: session, effects: &effects)
         for index in session.queue.indices.prefix(configuration.loadBatchMessages) {
             guard session.queue[index].message == nil, let reference = session.queue[index].reference,
@@ -279,13 +286,12 @@ extension Session {
 }
 
 extension Message {
-    /// A message as the journal gives it back; its expiry counts from when it was received.
-    convenience init(_ message: JournaledMessage, now: BrokerTime, source: MessageSource? = nil) {
+    /// A message as the journal gives it back; its expiry counts from when it was received, in milliseconds of the
+    /// monotonic clock. Before the machine's start that is less than nothing.
+    convenience init(_ message: JournaledMessage, received: Int64, source: MessageSource? = nil) {
         var expires = UInt64.max
         if let seconds = message.properties.expirySeconds {
-            let due = message.receivedMilliseconds &+ Int64(seconds) &* 1_000
-            let left = max(0, due &- now.wallMilliseconds)
-            expires = now.monotonicNanoseconds &+ UInt64(left) &* 1_000_000
+            expires = UInt64(max(0, received &+ Int64(seconds) &* 1_000)) &* 1_000_000
         }
         self.init(
             topic: message.topic.copied(),

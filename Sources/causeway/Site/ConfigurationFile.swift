@@ -12,17 +12,26 @@ enum ConfigurationFile {
     }
 
     static func site(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
-        guard let text = read(path, report) else { return nil }
-        return accept(
+        loadSite(path, report).flatMap { accept($0, path, report) { $0.fileReferences } }
+    }
+
+    /// The same without a look at the files that it names: they may be missing or open to others.
+    static func siteText(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
+        loadSite(path, report).flatMap { accept($0, path, report) { _ in [] } }
+    }
+
+    private static func loadSite(
+        _ path: String,
+        _ report: (String) -> Void
+    ) -> ConfigurationOutcome<SiteConfiguration>? {
+        read(path, report).map { text in
             SiteConfiguration.load(
                 text: text,
                 file: path,
                 environment: ProcessInfo.processInfo.environment,
                 plugins: SiteHandlers.builtIn.map { $0.plugin.name }
-            ),
-            path,
-            report
-        ) { $0.fileReferences }
+            )
+        }
     }
 
     static func cloud(_ path: String) throws -> CloudConfiguration {
@@ -35,6 +44,12 @@ enum ConfigurationFile {
         }
         guard let loaded else { throw ExitCode.failure }
         return loaded
+    }
+
+    /// What kind of configuration a file holds; that of a site if it cannot be read.
+    static func kind(_ path: String) -> ConfigurationKind {
+        let data = FileManager.default.contents(atPath: path) ?? Data()
+        return ConfigurationKind.of(text: String(decoding: data, as: UTF8.self))
     }
 
     private static func read(_ path: String, _ report: (String) -> Void) -> String? {

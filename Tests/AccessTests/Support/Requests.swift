@@ -2,18 +2,6 @@ import Broker
 import MQTT
 import NIOCore
 
-/// Random numbers that a seed repeats.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 29)
-    }
-}
-
 extension Identity {
     init(_ username: String?, _ clientID: String = "c") { self.init(username: username, clientID: clientID) }
 }

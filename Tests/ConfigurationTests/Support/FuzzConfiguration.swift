@@ -1,30 +1,41 @@
-import CausewayConfiguration
+@testable import CausewayConfiguration
 
 /// Any bytes at all, read as configurations: used by the fuzzer under `Tests/Fuzz` and by the replay in `swift test`.
 enum FuzzConfiguration {
-    /// What is wrong, or nil. The first byte says what the others are: `site.yaml`, `cloud.yaml` or `mosquitto.conf`.
+    /// What is wrong, or nil. The first byte says what the others are: the text of `site.yaml`, `cloud.yaml` or
+    /// `mosquitto.conf`, or the values of one of the first two as ``FuzzTree`` has them.
     static func run(_ input: [UInt8]) -> String? {
         guard let first = input.first else { return nil }
         let content = Array(input.dropFirst())
-        // A second reading takes as long as the first.
-        let isTwice = first % 12 < 3
-        switch first % 3 {
+        // A second reading takes as long as the first: of one input in eight.
+        let isTwice = first >= 0xE0
+        switch first % 8 {
         case 0:
-            let text = String(decoding: content, as: UTF8.self)
-            return check(content, isTwice: isTwice) {
-                SiteConfiguration.load(text: text, file: "fuzz", environment: ["HOME": "/root"])
+            return check(lines(content), isTwice: isTwice) {
+                SiteConfiguration.load(text: text(content), file: "fuzz", environment: ["HOME": "/root"])
             }
         case 1:
-            let text = String(decoding: content, as: UTF8.self)
-            return check(content, isTwice: isTwice) {
-                CloudConfiguration.load(text: text, file: "fuzz", environment: ["HOME": "/root"])
+            return check(lines(content), isTwice: isTwice) {
+                CloudConfiguration.load(text: text(content), file: "fuzz", environment: ["HOME": "/root"])
             }
-        default: return mosquitto(content)
+        case 2, 3: return mosquitto(content)
+        case 4:
+            let (root, lines) = FuzzTree.read(content)
+            return check(lines, isTwice: isTwice) {
+                Reader(file: "fuzz").outcome(of: root) { $1.cloud(reader: $0) }
+            }
+        default:
+            let (root, lines) = FuzzTree.read(content)
+            return check(lines, isTwice: isTwice) {
+                Reader(file: "fuzz").outcome(of: root) { $1.site(reader: $0, plugins: nil) }
+            }
         }
     }
 
+    private static func text(_ content: [UInt8]) -> String { String(decoding: content, as: UTF8.self) }
+
     private static func check<Value: Sendable & Hashable>(
-        _ content: [UInt8],
+        _ lines: Int,
         isTwice: Bool,
         _ load: () -> ConfigurationOutcome<Value>
     ) -> String? {
@@ -33,7 +44,7 @@ enum FuzzConfiguration {
             let again = load()
             guard outcome.value == again.value, outcome.problems == again.problems else { return "two readings differ" }
         }
-        return check(outcome, lines: lines(content))
+        return check(outcome, lines)
     }
 
     private static func lines(_ content: [UInt8]) -> Int {
@@ -41,7 +52,7 @@ enum FuzzConfiguration {
         1 + content.count { $0 == 0x0A || $0 == 0x0D || $0 == 0x85 || $0 == 0xA8 || $0 == 0xA9 }
     }
 
-    private static func check<Value>(_ outcome: ConfigurationOutcome<Value>, lines: Int) -> String? {
+    private static func check<Value>(_ outcome: ConfigurationOutcome<Value>, _ lines: Int) -> String? {
         let errors = outcome.problems.filter { $0.severity == .error }
         if outcome.value == nil && errors.isEmpty { return "refused without a reason" }
         if outcome.value != nil && !errors.isEmpty { return "taken in spite of: \(errors[0])" }
@@ -74,7 +85,7 @@ enum FuzzConfiguration {
             }
         )
         let outcome = MosquittoSettings.load(file: "fuzz", sources: sources)
-        if let mistake = check(outcome, lines: lines(content)) { return mistake }
+        if let mistake = check(outcome, lines(content)) { return mistake }
         guard let settings = outcome.value else { return nil }
         var notes = settings.notes
         _ = SiteConfiguration(mosquitto: settings, options: .init(hostName: "fuzz"), notes: &notes)
