@@ -1,5 +1,4 @@
 import Repeatable
-import TestSupport
 
 /// The one thread of a simulated world: what is to happen, in the order of time, and the only source of chance.
 ///
