@@ -7,6 +7,7 @@ import subprocess
 import typing
 
 import connections
+import isolation
 from brokers import LOAD_CPU, Failure, pin
 
 
@@ -262,5 +263,16 @@ LOADS = (
             Metric("tls", "KiB for each TLS connection", (at_most(40, "ours"),), 1),
         ),
         needs_tls=True, fresh=True, rounds_max=3,
+    ),
+    Load(
+        "isolation", "Local QoS 1 at 2,000 messages/s, all of it bridged: p99 while the cloud is away, against a quiet one",
+        isolation.measure(broker_load),
+        (
+            Metric("quiet", "p99 with the cloud there, µs", digits=1),
+            Metric("black_hole", "× while the cloud is black-holed", (at_most(1.2, "ours"),), 2),
+            Metric("resolver", "× while the name server hangs for 30 s", (at_most(1.2, "ours"),), 2),
+            Metric("backlog", "× while a backlog of 500 MB drains", (at_most(1.2, "ours"),), 2),
+        ),
+        is_long=True, with_mosquitto=False,
     ),
 )

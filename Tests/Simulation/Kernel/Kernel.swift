@@ -1,4 +1,4 @@
-import TestSupport
+import Repeatable
 
 /// The one thread of a simulated world: what is to happen, in the order of time, and the only source of chance.
 ///
