@@ -19,10 +19,10 @@ from faults import disk, points  # noqa: E402
 from faults.evidence import Campaign  # noqa: E402
 
 SHORT = {
-    "kill": {"rounds": 4, "queued": 20_000},
+    "kill": {"rounds": 3, "queued": 20_000},
     "power": {"rounds": 3, "queued": 5_000, "megabytes": 512},
-    "syscall": {"points": 9, "each": 3},
-    "eio": {"points": 14},
+    "syscall": {"points": 6, "each": 2},
+    "eio": {"points": 7},
     "corrupt": {"mutations": 10},
     "diskfull": {"cycles": 2, "megabytes": 64},
     "qos2": {"each": 2},
