@@ -16,7 +16,8 @@ extension Packet {
         case .connack(let connack): "CONNACK\(connack.sessionPresent ? " present" : "") \(connack.reason.rawValue)"
         case .publish(let publish):
             "PUBLISH q\(publish.qos.rawValue) id \(publish.packetID)\(publish.duplicate ? " dup" : "")"
-                + "\(publish.retain ? " retain" : "") \(publish.topic) \(SimulatedMessage.number(in: publish.payload) ?? -1)"
+                + "\(publish.retain ? " retain" : "") \(publish.topic)"
+                + " \(SimulatedMessage.number(in: publish.payload) ?? -1)"
         case .puback(let answer): "PUBACK \(answer.packetID) \(answer.reason.rawValue)"
         case .pubrec(let answer): "PUBREC \(answer.packetID) \(answer.reason.rawValue)"
         case .pubrel(let answer): "PUBREL \(answer.packetID) \(answer.reason.rawValue)"

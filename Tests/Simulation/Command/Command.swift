@@ -120,7 +120,8 @@ enum Command {
 
     private static func evidence(_ order: Campaign.Order, _ campaign: Campaign, _ seconds: Double) -> String {
         let failures = campaign.failures.map { failure in
-            "{\"seed\": \(failure.seed), \"invariant\": \(failure.invariant), \"replay\": \"\(line(order, seed: failure.seed))\"}"
+            let replay = line(order, seed: failure.seed)
+            return "{\"seed\": \(failure.seed), \"invariant\": \(failure.invariant), \"replay\": \"\(replay)\"}"
         }
         let totals = campaign.totals.map { "\"\($0.name)\": \($0.count)" }
         return """
