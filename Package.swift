@@ -26,6 +26,7 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -34,6 +35,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .executable(name: "causeway", targets: ["causeway"]),
+        .executable(name: "causeway-sim", targets: ["causeway-sim"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
     ],
@@ -51,6 +53,7 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
@@ -111,14 +114,19 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "CertificateAuthority", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(
+            name: "Bench",
+            dependencies: ["MQTT", nioCore, nioPosix, nioSSL, histogram],
+            swiftSettings: strict
+        ),
         // Top: the only place that wires concrete types.
         .executableTarget(
             name: "causeway",
             dependencies: [
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
-                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "CLinux",
-                arguments, crypto, logging, nioCore, nioPosix, nioSSL,
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "Bench",
+                "CLinux", arguments, crypto, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict
@@ -129,6 +137,20 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["Journal", "Repeatable"],
             path: "Tests/Support",
+            swiftSettings: strict
+        ),
+        // Whole sites by seeds, in a world without threads and clocks (ADR 0018). For tests alone.
+        .target(
+            name: "Simulation",
+            dependencies: ["Broker", "Journal", "MQTT", "Repeatable", "TestSupport", nioCore, deques],
+            path: "Tests/Simulation",
+            exclude: ["Command"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "causeway-sim",
+            dependencies: ["Simulation"],
+            path: "Tests/Simulation/Command",
             swiftSettings: strict
         ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
@@ -202,7 +224,19 @@ let package = Package(
             dependencies: ["causeway", "Broker", "SiteServer", logging],
             swiftSettings: strict
         ),
+        .testTarget(name: "SimulationTests", dependencies: ["causeway-sim"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "MQTT", nioCore], swiftSettings: strict),
+        // Counts what the hot paths allocate, with an allocator that counts: an executable, so that it stands in front
+        // of nobody else's.
+        .target(name: "AllocationCount", path: "Tests/AllocationCount"),
+        .executableTarget(
+            name: "hot-paths",
+            dependencies: ["AllocationCount", "Broker", "MQTT", nioCore],
+            path: "Tests/HotPaths",
+            exclude: ["allocations.json"],
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

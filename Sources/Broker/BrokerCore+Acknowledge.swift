@@ -54,18 +54,29 @@ extension BrokerCore {
         case .received: break  // PUBREL follows once the record is committed.
         case .releasing:
             effects.list.append(.acknowledge(connection.id, .pubrel, packetID: answer.packetID, reason: .success))
-        case .sent:
-            if entry.reference != nil && session.isPersistent {
-                // On disk before PUBREL: after a crash the message must never be sent again under this identifier. If
-                // the journal takes nothing, the exchange ends after the restart.
-                guard journalAvailable else { break }
-                session.inflight.update(answer.packetID, state: .received, dropMessage: true)
-                let sequence = note(.received(session: session.number, packetID: answer.packetID), &effects)
-                hold(until: sequence, .release(connection.id, packetID: answer.packetID))
-            } else {
-                session.inflight.update(answer.packetID, state: .releasing, dropMessage: true)
-                effects.list.append(.acknowledge(connection.id, .pubrel, packetID: answer.packetID, reason: .success))
-            }
+        case .sent: received(entry, on: connection, of: session, effects: &effects)
+        }
+    }
+
+    /// A QoS 2 message needs not be sent again: PUBREC has come, or its client may not have it any more, whose side of
+    /// the exchange is ended all the same: it may hold the identifier, and would take another message under it for this
+    /// one.
+    func received(
+        _ entry: InflightTable.Entry,
+        on connection: Connection,
+        of session: Session,
+        effects: inout Effects
+    ) {
+        if entry.reference != nil && session.isPersistent {
+            // On disk before PUBREL: after a crash the message must never be sent again under this identifier. If
+            // the journal takes nothing, the exchange ends after the restart.
+            guard journalAvailable else { return }
+            session.inflight.update(entry.packetID, state: .received, dropMessage: true)
+            let sequence = note(.received(session: session.number, packetID: entry.packetID), &effects)
+            hold(until: sequence, .release(connection.id, packetID: entry.packetID))
+        } else {
+            session.inflight.update(entry.packetID, state: .releasing, dropMessage: true)
+            effects.list.append(.acknowledge(connection.id, .pubrel, packetID: entry.packetID, reason: .success))
         }
     }
 

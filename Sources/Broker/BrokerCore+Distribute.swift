@@ -65,12 +65,14 @@ extension BrokerCore {
     ///
     /// - Parameters:
     ///   - answer: What the publisher is told: at once if nothing durable wants the message, else once the disk has it.
+    ///   - entry: What holds together with the message: it goes to the message's record, if there is one.
     ///   - deferred: Nothing may leave before the record is committed (handler outputs).
     func distribute(
         _ message: Message,
         from sender: Session?,
         inboundPacketID: UInt16,
         answer: PublishAnswer? = nil,
+        together entry: JournalEntry? = nil,
         deferred: Bool,
         now: BrokerTime,
         effects: inout Effects
@@ -119,6 +121,7 @@ extension BrokerCore {
             JournalRecord.write(.released(session: session.number, packetID: packetID), to: &effects.journal.writer)
             session.lastReleasedRecord = sequence
         }
+        if let entry { JournalRecord.write(entry, to: &effects.journal.writer) }
         endRecord(&effects)
         return .journaled(sequence)
     }

@@ -172,7 +172,7 @@ extension BrokerCore {
         }
     }
 
-    private func awaitCommit(_ session: Session) {
+    func awaitCommit(_ session: Session) {
         guard !session.isAwaitingCommit else { return }
         session.isAwaitingCommit = true
         sessionsAwaitingCommit.append(session)

@@ -11,6 +11,7 @@ extension BrokerCore {
         guard let connection = session.connection else { return }
         if session.inflight.count > 0 {
             session.inflight.makeDue()
+            session.dueRecord = nextSequence &- 1
             for entry in session.inflight.ordered() {
                 switch entry.state {
                 case .releasing:
@@ -41,14 +42,22 @@ extension BrokerCore {
                 if !session.isLoading { askForDue(session, effects: &effects) }
                 return false
             }
-            session.inflight.settle(entry.packetID)
-            guard entry.state == .sent else {
-                let send = HeldEffect.sendInflight(connection.id, packetID: entry.packetID)
-                afterLastRecord(send, now: now, effects: &effects)
-                continue
+            let isFirstTime = entry.state == .awaitingCommit
+            if isFirstTime {
+                // Behind it waits what came later: the order holds [MQTT-4.6.0-6].
+                guard committedSequence >= session.dueRecord else {
+                    awaitCommit(session)
+                    return false
+                }
+                session.inflight.update(entry.packetID, state: .sent)
             }
+            session.inflight.settle(entry.packetID)
             guard mayReceiveQueued(session, message.topic) else {
-                forgetExchange(entry.packetID, of: session, isJournaled: entry.reference != nil)
+                if isFirstTime || entry.qos == .atLeastOnce {
+                    forgetExchange(entry.packetID, of: session, isJournaled: entry.reference != nil)
+                } else {
+                    received(entry, on: connection, of: session, effects: &effects)
+                }
                 continue
             }
             send(
@@ -57,7 +66,7 @@ extension BrokerCore {
                 packetID: entry.packetID,
                 qos: entry.qos,
                 retain: entry.retain,
-                duplicate: true,
+                duplicate: !isFirstTime,
                 entry.subscriptionIDs,
                 now: now,
                 effects: &effects

@@ -25,8 +25,8 @@ extension BrokerCore {
         for filter in session.subscriptions.keys { table.remove(filter, session) }
         handOver(session, withUnacknowledged: true, now: now, effects: &effects)
         forget(session)
-        // The end of a session makes a delayed will due [MQTT-3.1.3-9]. The will first: a crash in between repeats it
-        // rather than losing it.
+        // The end of a session makes a delayed will due [MQTT-3.1.3-9]. The will first, so that a crash in between does
+        // not lose it.
         if let delayed = delayedWills[session.number] { publishDelayed(delayed, now: now, effects: &effects) }
         if session.isPersistent { note(.sessionClosed(session: session.number), &effects) }
     }
@@ -102,7 +102,6 @@ extension BrokerCore {
             let delay = will.properties.willDelaySeconds ?? 0
             if delay == 0 || !session.isPersistent {
                 publish(will, of: session, now: now, effects: &effects)
-                forgetStoredWill(of: session, &effects)
             } else {
                 let due = now.monotonicNanoseconds &+ UInt64(delay) &* 1_000_000_000
                 delayedWills[session.number] = DelayedWill(session: session, will: will, dueNanoseconds: due)

@@ -5,8 +5,14 @@ extension BrokerCore {
     /// Seconds that a client without keep alive has to come back after a restart before its will is due.
     private static let secondsToComeBack: UInt32 = 60
 
-    /// Publishes a will as its client would have [MQTT-3.1.2-8].
+    /// Publishes a will as its client would have [MQTT-3.1.2-8], once: the record that holds it says that it is not
+    /// stored any more.
     func publish(_ will: Will, of session: Session, now: BrokerTime, effects: inout Effects) {
+        let isStored = session.isPersistent && session.storedWill != nil
+        // It would come again after the restart: so it comes then.
+        if isStored && !journalAvailable { return }
+        var isForgotten = false
+        defer { if !isForgotten { forgetStoredWill(of: session, &effects) } }
         guard mayPublish(session, will.topic), session.isTrusted || mayCarry(will.topic) else {
             counters.drop(.notAuthorized)
             return
@@ -24,14 +30,24 @@ extension BrokerCore {
             publisher: session.identity.clientID,
             source: will.retain ? session.source : nil
         )
-        _ = distribute(message, from: nil, inboundPacketID: 0, deferred: false, now: now, effects: &effects)
+        let outcome = distribute(
+            message,
+            from: nil,
+            inboundPacketID: 0,
+            together: isStored ? .willCleared(session: session.number) : nil,
+            deferred: false,
+            now: now,
+            effects: &effects
+        )
+        guard case .journaled = outcome else { return }
+        session.storedWill = nil
+        isForgotten = true
     }
 
     /// Publishes a will whose time has come.
     func publishDelayed(_ delayed: DelayedWill, now: BrokerTime, effects: inout Effects) {
         delayedWills[delayed.session.number] = nil
         publish(delayed.will, of: delayed.session, now: now, effects: &effects)
-        forgetStoredWill(of: delayed.session, &effects)
     }
 
     // MARK: - In the journal

@@ -1,5 +1,5 @@
-/// How far the wall clock was ahead of the monotonic one when which records were written. With it the age of a record of
-/// this life is known however the wall clock has been set since.
+/// How far the wall clock was ahead of the monotonic one when which records were written. With it the age of a record
+/// of this life is known however the wall clock has been set since.
 struct ClockSteps {
     /// Steps that are remembered; before the oldest, ages go by the wall clock.
     private static let stepsMax = 64

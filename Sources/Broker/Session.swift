@@ -35,6 +35,8 @@ final class Session {
     var isLoading = false
     /// The journal records that it is reading.
     var askedFor: Set<UInt64> = []
+    /// The last record when its connection began: what was on its way to the disk for an earlier one waits for it.
+    var dueRecord: UInt64 = 0
     /// Whether it stands in the list of sessions that wait for the next commit.
     var isAwaitingCommit = false
     /// When its client went; nil while it is connected.

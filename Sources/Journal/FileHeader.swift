@@ -36,8 +36,8 @@ public struct JournalIdentity: Sendable, Hashable {
 /// 72  16 bytes HMAC-SHA-256 of bytes 0..<72 under a key of the file, cut off
 /// 88  UInt32   CRC-32C of bytes 64..<88     92  4 zero bytes
 /// ```
-/// Magic, version and the first checksum stay where they are in every future version, so that an older program can tell a
-/// newer file from a damaged one and leaves it alone.
+/// Magic, version and the first checksum stay where they are in every future version, so that an older program can tell
+/// a newer file from a damaged one and leaves it alone.
 struct FileHeader: Sendable, Hashable {
     /// What kind of file it is.
     enum Kind: String {

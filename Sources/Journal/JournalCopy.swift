@@ -96,8 +96,8 @@ public struct JournalCopy: Sendable, Hashable {
         return (segments.first?.firstSequence ?? last + 1, last)
     }
 
-    /// What stands in a segment, and where that ends. Of the last one, what is not whole and in order is left out: it is
-    /// being written, or a crash cut it off.
+    /// What stands in a segment, and where that ends. Of the last one, what is not whole and in order is left out: it
+    /// is being written, or a crash cut it off.
     private static func look(
         at segment: RecoveryFiles.SegmentFile,
         _ limit: UInt64,

@@ -11,7 +11,7 @@ public struct PosixDisk: Disk {
     /// Makes it.
     public init() { self.init(isReadOnly: false) }
 
-    /// With `isReadOnly`, files are opened for reading only: for folders of others, and file systems that allow no more.
+    /// With `isReadOnly`, files are opened for reading only: for others' folders, and file systems that allow no more.
     init(isReadOnly: Bool) { self.isReadOnly = isReadOnly }
 
     /// Makes the directory and those above it, and their names durable: else a power cut after the first start could

@@ -105,6 +105,17 @@ import Testing
         #expect(site.publishes(1).map(\.text) == ["one"])
     }
 
+    @Test func whatNoJournalHoldsComesAtLeastOnceToAPersistentSession() throws {
+        // A QoS 2 identifier would be used again after the restart, while the client still holds it.
+        let site = try failed()
+        let will = Will(topic: "t", payload: ByteBuffer(string: "gone"), qos: .exactlyOnce, retain: false)
+        try site.connect(3, .v3("c", will: will))
+        _ = site.take(1)
+        try site.failJournal()
+        try site.drop(3)
+        #expect(site.publishes(1).map(\.qos) == [.atLeastOnce])
+    }
+
     @Test func aQoS2DeliveryThatIsUnderWayEndsAfterTheRestart() throws {
         let site = try failed()
         try site.send(2, .publish("t", "one", .exactlyOnce, id: 1))

@@ -23,6 +23,41 @@ import Testing
         return site
     }
 
+    @Test("[MQTT-4.6.0-6] what waited for the disk when its client went is not overtaken by what came later")
+    func notOvertaken() throws {
+        func output(_ text: String, _ record: UInt64) -> HandlerCommit {
+            let output = HandlerCommit.Output(
+                topic: "t",
+                payload: ByteBuffer(string: text),
+                qos: .atLeastOnce,
+                retain: false,
+                properties: []
+            )
+            return HandlerCommit(
+                handler: "h",
+                position: MessageReference(record: record, index: 0),
+                key: "",
+                state: nil,
+                outputs: [output],
+                decision: nil
+            )
+        }
+        let site = try SimulatedSite()
+        try site.connect(1, client())
+        try site.send(1, .subscribe("t", .atLeastOnce))
+        _ = site.take(1)
+        site.commitsAtOnce = false
+        try site.submit(output("one", 1))
+        try site.drop(1)
+        try site.submit(output("two", 2))
+        try site.commit()
+        try site.connect(1, client())
+        var texts = site.publishes(1).map(\.text)
+        try site.commit()
+        texts += site.publishes(1).map(\.text)
+        #expect(texts == ["one", "two"])
+    }
+
     @Test("[MQTT-3.3.4-9] no more is repeated at once than the new connection's Receive Maximum, in order")
     func paced() throws {
         let site = try site(.atLeastOnce)

@@ -52,6 +52,28 @@ private final class Rules: Authorizer, @unchecked Sendable {
         try site.withCore { core, now, effects in core.accessChanged(change, now: now, effects: &effects) }
     }
 
+    @Test("the identifier of a QoS 2 message that may not be sent again is not used before its client lets go of it")
+    func openExchange() throws {
+        let rules = Rules()
+        let site = try SimulatedSite(authorizer: rules)
+        let nurse = user("nurse", "c1", clean: false, expiry: 600)
+        try site.connect(1, nurse)
+        try site.send(1, .subscribe("secret/#", .exactlyOnce), .subscribe("open", .exactlyOnce, id: 2))
+        try site.connect(2, user("doctor", "c2"))
+        try site.send(2, .publish("secret/a", "one", .exactlyOnce, id: 1))
+        let first = try #require(site.publishes(1).first)
+        // The client has it, but its PUBREC does not come.
+        try site.drop(1)
+        try revoke(site, rules, "nurse")
+        try site.connect(1, nurse)
+        #expect(site.take(1) == [.pubrel(first.packetID)])
+        try site.send(2, .publish("open", "two", .exactlyOnce, id: 2))
+        let second = try #require(site.publishes(1).first)
+        #expect(second.text == "two" && second.packetID != first.packetID)
+        try site.send(1, .pubcomp(first.packetID))
+        #expect(site.core.statistics.inflightMessages == 1)
+    }
+
     @Test("D4: what is revoked while online, offline, queued or in flight is delivered to nobody from then on")
     func subscriptions() throws {
         let rules = Rules()

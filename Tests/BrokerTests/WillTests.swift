@@ -30,6 +30,39 @@ import Testing
         #expect(site.publishes(1).map(\.text) == ["gone"])
     }
 
+    @Test func aCrashBesideAWillDoesNotRepeatIt() throws {
+        let site = try SimulatedSite()
+        let watcher = Connect.v5("watcher", clean: false, expiry: .max)
+        try site.connect(1, watcher)
+        try site.send(1, .subscribe("status/#", .exactlyOnce))
+        try site.connect(2, .v5("c", clean: false, expiry: .max, will: will()))
+        try site.drop(1)
+        site.commitsAtOnce = false
+        try site.drop(2)
+        // The message is on the disk; what was written behind it is not.
+        try site.commitOne()
+        try site.crash()
+        site.commitsAtOnce = true
+        try site.pass(seconds: 200)
+        try site.connect(1, watcher)
+        #expect(site.publishes(1).map(\.text) == ["gone"])
+    }
+
+    @Test func aWillThatTheJournalCannotTakeComesAfterTheRestart() throws {
+        let site = try SimulatedSite()
+        let watcher = Connect.v5("watcher", clean: false, expiry: .max)
+        try site.connect(1, watcher)
+        try site.send(1, .subscribe("status/#", .exactlyOnce))
+        try site.connect(2, .v5("c", clean: false, expiry: .max, will: will()))
+        try site.failJournal()
+        try site.drop(2)
+        #expect(site.publishes(1).isEmpty)
+        try site.crash()
+        try site.pass(seconds: 200)
+        try site.connect(1, watcher)
+        #expect(site.publishes(1).map(\.text) == ["gone"])
+    }
+
     @Test func aWillDoesNotGoOutAfterDisconnect() throws {
         let site = try watched()
         try site.connect(2, .v3("c", will: will()))

@@ -1,3 +1,4 @@
+import Repeatable
 import Synchronization
 import TestSupport
 import Testing

@@ -25,6 +25,33 @@ struct FailureTests {
         return (opened.log, opened.log.through, true)
     }
 
+    @Test("records whose sync failed and that a restart took up are stored: a power cut afterwards loses none of them")
+    func takenUpAfterAFailedSync() throws {
+        for seed in 0..<20 as Range<UInt64> {
+            let first = FaultyDisk(seed: seed)
+            let opened = try Journal.openStepped(TestJournal.configuration(), disk: first) { _ in }
+            opened.journal.append(firstSequence: 1, bytes: payload(1, bytes: 700), ends: [700])
+            #expect(opened.stepper.step())
+            opened.journal.append(firstSequence: 2, bytes: payload(2, bytes: 700), ends: [700])
+            // One write, then the sync.
+            first.fail(call: first.calls + 2, code: EIO)
+            #expect(!opened.stepper.step())
+            #expect(opened.journal.failure?.code == .syncFailed)
+            let second = first.afterProcessDeath(seed: seed)
+            let again = try Journal.openStepped(TestJournal.configuration(), disk: second) { _ in }
+            #expect(again.recovery.nextSequence == 3)
+            again.journal.append(firstSequence: 3, bytes: payload(3, bytes: 700), ends: [700])
+            #expect(again.stepper.step())
+            second.cutPower()
+            let after = try TestJournal.open(second.restarted(seed: seed))
+            #expect(!after.recovery.isDamaged, "seed \(seed): \(after.recovery)")
+            let records = try after.readAll()
+            for sequence in 1...3 as ClosedRange<UInt64> {
+                #expect(records[sequence] == payload(sequence, bytes: 700), "seed \(seed)")
+            }
+        }
+    }
+
     @Test(
         "an error at any call stops acknowledgements for good, and what was acknowledged is there",
         arguments: [EIO, ENOSPC],

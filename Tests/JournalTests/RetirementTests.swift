@@ -54,6 +54,28 @@ struct RetirementTests {
         for (sequence, bytes) in try after.readAll() { #expect(bytes == payload(sequence, bytes: 500)) }
     }
 
+    @Test("what goes for want of room is not missed at the next start")
+    func retiredForWantOfRoom() throws {
+        let disk = FaultyDisk(seed: 22)
+        let configuration = TestJournal.configuration { $0.maxBytes = 5 * Journal.Configuration.minSegmentBytes }
+        let opened = try Journal.openStepped(configuration, disk: disk) { _ in }
+        var next: UInt64 = 1
+        while opened.journal.room == .ample, next < 1_000 {
+            opened.journal.append(firstSequence: next, bytes: payload(next, bytes: 900), ends: [900])
+            opened.stepper.step()
+            let committed = opened.journal.committedSequence
+            if next == 5 || next == 40 { try opened.journal.writeCheckpoint(through: committed, bytes: [1]) }
+            next += 1
+        }
+        #expect(opened.journal.room != .ample)
+        opened.journal.retire(before: 41)
+        #expect(opened.journal.firstSequence > 6)
+        opened.stepper.step()
+        let after = try TestJournal.open(disk.afterProcessDeath(seed: 22))
+        #expect(!after.recovery.isDamaged, "\(after.recovery)")
+        #expect(after.recovery.checkpoint?.sequence == 40)
+    }
+
     @Test("nothing goes that the older checkpoint still needs")
     func checkpointsHoldSegments() throws {
         let opened = try TestJournal.open(FaultyDisk(seed: 21))

@@ -82,6 +82,15 @@ public final class FaultyDisk: Disk {
     /// Makes the call with this number fail.
     public func fail(call: Int, code: Int32) { state.withLock { $0.failures[call] = code } }
 
+    /// Takes back all failures that are still to come, and a power cut too.
+    public func failNothing() {
+        state.withLock { state in
+            state.failures = [:]
+            state.readFailures = []
+            state.cutAt = nil
+        }
+    }
+
     /// Makes the read with this number, counted from now, fail with `EIO`; nil: none.
     public func fail(read: Int?) {
         state.withLock { state in state.readFailures = Set([read].compactMap(\.self).map { state.reads + $0 }) }

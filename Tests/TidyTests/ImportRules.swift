@@ -25,7 +25,7 @@ enum ImportRules {
             "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "Access": system.union([
-            "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
+            "Dispatch", "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
         ]),
         "MosquittoClient": system.union(["CMosquitto", "CMosquittoGuard", "COpenSSL"]),
         "HandlerRuntime": system.union([
@@ -38,13 +38,15 @@ enum ImportRules {
         "Console": ["Hummingbird", "HummingbirdCore", "ServiceLifecycle", "Logging", "NIOCore", "NIOPosix"],
         // The module is called CausewayConfiguration: a package below Hummingbird took the shorter name.
         "Configuration": ["Glibc", "Yams"],
+        "Bench": ["Glibc", "MQTT", "NIOCore", "NIOPosix", "NIOSSL", "Histogram"],
         "CertificateAuthority": ["Foundation", "Glibc", "X509", "SwiftASN1", "Crypto"],
         // The only place that wires concrete types.
         "causeway": system.union([
             "CoreFoundation", "Dispatch", "Foundation", "MQTT", "Broker", "HandlerKit", "Journal", "Access",
             "SiteServer", "MosquittoClient",
             "HandlerRuntime", "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration",
-            "Audit", "CLinux", "CertificateAuthority", "ArgumentParser", "Crypto", "Logging", "NIOCore", "NIOPosix", "NIOSSL",
+            "Audit", "Bench", "CLinux", "CertificateAuthority", "ArgumentParser", "Crypto", "Logging", "NIOCore",
+            "NIOPosix", "NIOSSL",
         ]),
     ]
 

@@ -3,8 +3,8 @@ internal import Journal
 internal import MosquittoClient
 
 /// Messages that the other side will not take, kept as files for a human: `EPOCH-SEQUENCE.json`, an envelope as on the
-/// wire, or sealed where the outbox is encrypted. What is in them was redacted before it was queued. The files are also the memory of what was set aside: for
-/// these sequences a gap is sent. Confined to the bridge's thread.
+/// wire, or sealed where the outbox is encrypted. What is in them was redacted before it was queued. The files are also
+/// the memory of what was set aside: for these sequences a gap is sent. Confined to the bridge's thread.
 struct DeadLetters {
     private let directory: String
     private let countMax: Int

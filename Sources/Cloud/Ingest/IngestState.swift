@@ -8,7 +8,7 @@ public struct IngestState: Sendable {
 
     /// The current cursor of each site.
     public private(set) var cursors: [String: SiteCursor] = [:]
-    /// Where the epoch before the current one ended, of sites that had one. Nothing of it is taken any more, so it stays.
+    /// Where the epoch before the current one ended, of sites that had one. Nothing of it is taken any more.
     public private(set) var former: [String: SiteCursor] = [:]
     private var streams: [String: Set<String>] = [:]
     private let sitesMax: Int

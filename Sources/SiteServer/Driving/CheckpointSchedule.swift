@@ -9,6 +9,9 @@ struct CheckpointSchedule {
         let snapshot: BrokerSnapshot
         let through: UInt64
         let oldestNeeded: UInt64
+
+        /// Once it is written, the core needs no record before this one.
+        var retirableBefore: UInt64 { min(oldestNeeded, through &+ 1) }
     }
 
     /// Records that journal readers outside the core still need; `UInt64.max` if none.
@@ -19,8 +22,12 @@ struct CheckpointSchedule {
     private var isWriting = false
     /// Whether one has been written since the start.
     private(set) var isAnyWritten = false
+    /// Records before it are needed by nobody in the core, as far as the disk knows: after a crash, too.
+    private(set) var retirableBefore: UInt64
 
-    init(bytesBetween: Int, externalOldestNeeded: @escaping @Sendable () -> UInt64) {
+    /// - Parameter retirableBefore: The oldest record that the core needs at the start.
+    init(bytesBetween: Int, retirableBefore: UInt64, externalOldestNeeded: @escaping @Sendable () -> UInt64) {
+        self.retirableBefore = retirableBefore
         self.bytesBetween = bytesBetween
         self.externalOldestNeeded = externalOldestNeeded
     }
@@ -49,8 +56,10 @@ struct CheckpointSchedule {
     }
 
     /// The checkpoint is written, or could not be.
-    mutating func finished(_ isWritten: Bool) {
+    mutating func finished(_ written: Waiting?) {
         isWriting = false
-        isAnyWritten = isAnyWritten || isWritten
+        guard let written else { return }
+        isAnyWritten = true
+        retirableBefore = written.retirableBefore
     }
 }

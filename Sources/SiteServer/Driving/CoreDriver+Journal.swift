@@ -78,7 +78,8 @@ extension CoreDriver {
         // Before there is a checkpoint, the records are all there is. A first sequence beyond 1 tells of an earlier
         // one.
         guard let journal, checkpoints.isAnyWritten || journal.firstSequence > 1 else { return }
-        let oldestNeeded = core.oldestNeededRecord
+        // Not what the core needs now: the acknowledgements that made it so may wait for room themselves.
+        let oldestNeeded = checkpoints.retirableBefore
         let externalOldestNeeded = checkpoints.externalOldestNeeded
         blockingPool.submit { state in
             guard case .active = state else { return }
@@ -158,13 +159,13 @@ extension CoreDriver {
         blockingPool.submit { state in
             guard case .active = state else { return }
             let written = Self.write(ready, to: journal, keeping: keep, externalOldestNeeded, logger)
-            loop.execute { bound.value.checkpointFinished(written) }
+            loop.execute { bound.value.checkpointFinished(written ? ready : nil) }
         }
     }
 
-    private func checkpointFinished(_ written: Bool) {
+    private func checkpointFinished(_ written: CheckpointSchedule.Waiting?) {
         checkpoints.finished(written)
-        if written { counters.checkpoints.add() }
+        if written != nil { counters.checkpoints.add() }
     }
 
     /// Writes a checkpoint. Blocks: never on the loop.
@@ -177,8 +178,7 @@ extension CoreDriver {
     ) -> Bool {
         do {
             try journal.writeCheckpoint(through: ready.through, bytes: ready.snapshot.encode())
-            let oldest = min(ready.oldestNeeded, externalOldestNeeded(), ready.through &+ 1)
-            journal.retire(before: oldest, keeping: keep)
+            journal.retire(before: min(ready.retirableBefore, externalOldestNeeded()), keeping: keep)
             return true
         } catch {
             // The last checkpoint stays good; recovery only reads more.

@@ -40,7 +40,7 @@ struct DoctorCommand: ParsableCommand {
                 json: DoctorReport(folder: folder, well: isWell, findings: findings, measurements: measurements)
             )
         } else {
-            for finding in findings { print(finding) }
+            for finding in findings { write(finding) }
         }
         guard isWell else { throw ExitCode.failure }
     }
@@ -51,7 +51,7 @@ struct DoctorCommand: ParsableCommand {
         return site
     }
 
-    private func print(_ finding: DoctorFinding) {
+    private func write(_ finding: DoctorFinding) {
         let word =
             switch finding.status {
             case .good: "good   "

@@ -232,11 +232,11 @@ extension JournalReport {
             )
             Output.line("  source      record \(outbox.source) of the main journal")
         }
-        if let sessions { print(sessions, last) }
+        if let sessions { write(sessions, last) }
         for finding in findings { Output.line("  damage      \(finding)") }
     }
 
-    private func print(_ sessions: Sessions, _ last: UInt64) {
+    private func write(_ sessions: Sessions, _ last: UInt64) {
         let queued = "\(SizeText.count(sessions.queuedMessages, "message")) (\(SizeText.bytes(sessions.queuedBytes)))"
         Output.line(
             "  sessions    \(sessions.count) persistent, \(queued) queued, \(sessions.inflightMessages) under way"

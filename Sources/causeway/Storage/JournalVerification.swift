@@ -3,7 +3,7 @@ import Broker
 import Journal
 import NIOCore
 
-/// What `causeway journal verify` says of one journal: checksums, order, headers, and whether each record is understood.
+/// What `causeway journal verify` says of a journal: checksums, order, headers, and whether each record is understood.
 struct JournalVerification: Encodable {
     var directory: String
     var open: Bool
@@ -52,7 +52,8 @@ struct JournalVerification: Encodable {
                     first: sequence,
                     last: sequence,
                     message:
-                        "record \(sequence) passes its checksum and is not understood: was it written by a newer version?"
+                        "record \(sequence) passes its checksum and is not understood: "
+                        + "was it written by a newer version?"
                 )
             )
         }

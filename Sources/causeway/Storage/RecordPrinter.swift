@@ -43,7 +43,7 @@ struct RecordPrinter {
         try found.read(from: range.lowerBound) { sequence, payload in
             guard sequence <= range.upperBound else { return false }
             do {
-                for line in try lines(sequence, payload) { try print(line) }
+                for line in try lines(sequence, payload) { try write(line) }
                 return true
             } catch {
                 failure = error
@@ -91,7 +91,7 @@ struct RecordPrinter {
         return line
     }
 
-    private func print(_ line: Line) throws {
+    private func write(_ line: Line) throws {
         if format == .json { return try JournalCommand.print(json: line) }
         var words = ["\(line.sequence)", line.kind]
         if let received = line.received { words.append(received) }

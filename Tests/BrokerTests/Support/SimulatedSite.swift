@@ -177,6 +177,13 @@ final class SimulatedSite {
         try settle()
     }
 
+    /// The disk has one record more than before.
+    func commitOne() throws {
+        committed += 1
+        core.committed(through: committed, now: now, effects: &effects)
+        try settle()
+    }
+
     func failJournal() throws {
         core.journalFailed(now: now, effects: &effects)
         try settle()

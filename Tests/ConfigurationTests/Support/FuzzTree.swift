@@ -6,8 +6,8 @@ import Repeatable
 /// YAML's own syntax.
 ///
 /// A node is a byte, whose two lowest bits say what it is: a word of a table, a text of its own (a byte of length and
-/// its bytes), a list or a mapping. The next bit quotes a scalar; of collections the upper six are the count. A key is a
-/// byte, of a table or, if 255, a text of its own. The root is a mapping to the end of the bytes.
+/// its bytes), a list or a mapping. The next bit quotes a scalar; of collections the upper six are the count. A key is
+/// a byte, of a table or, if 255, a text of its own. The root is a mapping to the end of the bytes.
 struct FuzzTree {
     static let depthMax = 8
     static let nodesMax = 400
@@ -59,7 +59,7 @@ struct FuzzTree {
         return elements
     }
 
-    /// The bytes that are read as the entries of a root, or nil if there are none: a text is too long, a list too large.
+    /// The bytes that are read as the entries of a root, or nil if none are: a text is too long, a list too large.
     static func write(_ root: SourceNode) -> [UInt8]? {
         guard case .mapping(let entries) = root.content else { return nil }
         var bytes: [UInt8] = []
@@ -111,11 +111,11 @@ struct FuzzTree {
         "bind", "bind_address", "bridges", "broker", "broker_address", "cafile", "cap", "capath", "certfile",
         "check_retain_source", "ciphers", "ciphers_tls1.3", "class", "client_id_ownership", "clientid_prefixes",
         "clients", "close_revoked", "cloud", "compatibility", "confirm", "connect_timeout", "console", "crlfile",
-        "deny", "direction", "drain_rate", "duration", "dynamic_security", "enabled", "every", "failures", "family",
-        "file", "format", "from", "groups", "handlers", "handshake_timeout", "insecure", "interface", "interval",
-        "issuer", "journal", "jwks_file", "jwt", "keep", "keepalive_interval", "key", "key_file", "keyfile", "kind",
-        "leeway", "level", "limits", "listeners", "local_cleansession", "local_clientid", "local_prefix",
-        "local_username", "lockout", "log", "max_bytes", "max_connections", "max_delay", "max_file_age",
+        "deny", "direction", "drain_rate", "duration", "dynamic_security", "enabled", "encryption", "every", "failures",
+        "family", "file", "format", "from", "groups", "handlers", "handshake_timeout", "insecure", "interface",
+        "interval", "issuer", "journal", "jwks_file", "jwt", "keep", "keepalive_interval", "key", "key_env", "key_file",
+        "keyfile", "kind", "leeway", "level", "limits", "listeners", "local_cleansession", "local_clientid",
+        "local_prefix", "local_username", "lockout", "log", "max_bytes", "max_connections", "max_delay", "max_file_age",
         "max_file_bytes", "max_keepalive", "max_messages", "max_outbox_bytes", "max_packet_size",
         "max_publish_bytes_per_second", "max_publish_rate", "max_qos", "max_queued_bytes", "max_topic_alias_broker",
         "max_unauthenticated_bytes", "message_size_limit", "mode", "mount_point", "name", "notification_topic",
@@ -123,14 +123,14 @@ struct FuzzTree {
         "priority", "profile", "protocol", "protocol_version", "proxy_protocol", "publish", "qos",
         "queue_qos0_messages", "receive", "receive_maximum", "redact", "reload", "reload_type", "remote_clientid",
         "remote_password", "remote_password_file", "remote_prefix", "remote_username", "require_certificate",
-        "require_tls", "resend_after", "response_information", "restart", "restart_timeout", "retain",
-        "retain_available", "roles", "round", "routes", "rules", "sample", "scram", "seconds", "segment_bytes",
-        "server_reference", "session_expiry", "shards", "site", "site_broker", "site_key", "socket", "socket_mode",
-        "sqlite", "stable", "start_type", "store", "subscribe", "sync", "sys_interval", "tcp_keepalive",
-        "tcp_user_timeout", "timeout", "tls", "tls_version", "to", "topic", "topic_alias_maximum", "topics",
-        "upgrade_outgoing_qos", "use_identity_as_username", "use_os_certs", "use_subject_as_username",
-        "use_username_as_clientid", "user", "username", "username_claim", "users", "version", "watch", "websockets",
-        "window", "with", "within",
+        "require_tls", "resend_after", "reserve", "reserve_topics", "response_information", "restart",
+        "restart_timeout", "retain", "retain_available", "retired_keyfiles", "roles", "round", "routes", "rules",
+        "sample", "scram", "seconds", "segment_bytes", "server_reference", "session_expiry", "shards", "site",
+        "site_broker", "site_key", "socket", "socket_mode", "sqlite", "stable", "start_type", "store", "subscribe",
+        "sync", "sys_interval", "tcp_keepalive", "tcp_user_timeout", "timeout", "tls", "tls_version", "to", "topic",
+        "topic_alias_maximum", "topics", "upgrade_outgoing_qos", "use_identity_as_username", "use_os_certs",
+        "use_subject_as_username", "use_username_as_clientid", "user", "username", "username_claim", "users", "version",
+        "watch", "websockets", "window", "with", "within",
     ]
 
     /// Values that the schema takes somewhere, and such as tend to break what reads them.
