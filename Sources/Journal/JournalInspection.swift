@@ -65,9 +65,8 @@ public struct JournalInspection: Sendable {
     /// - Throws: ``JournalError`` if there is no journal, or it cannot be read, or a newer version wrote it, or it is
     ///   encrypted with a key that `keys` does not have.
     public init(directory: String, keys: KeyRing? = nil) throws(JournalError) {
-        let lock = directory + "/" + FileName.lock
         let disk = PosixDisk(isReadOnly: true)
-        let isOpen = PosixDisk.isLocked(lock)
+        let isOpen = Self.isInUse(directory)
         var found = try JournalInspection(directory: directory, disk: disk, isOpen: isOpen, keys: keys)
         for _ in 1..<JournalInspection.attemptsMax where found.recovery.isDamaged && found.isOpen {
             let again = try JournalInspection(directory: directory, disk: disk, isOpen: true, keys: keys)
@@ -127,6 +126,10 @@ public struct JournalInspection: Sendable {
             checksums: Checksum(of: result.identity)
         )
     }
+
+    /// Whether somebody has the journal of a directory open for writing; told by its lock, without a look at anything
+    /// else.
+    public static func isInUse(_ directory: String) -> Bool { PosixDisk.isLocked(directory + "/" + FileName.lock) }
 
     /// Whether its records can be read: they are not encrypted, or the keys were given.
     public var isReadable: Bool { !isEncrypted || hasKeys }

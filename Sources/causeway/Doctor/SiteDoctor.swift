@@ -56,8 +56,9 @@ struct SiteDoctor {
     /// Whether the addresses are free. While the site runs it has them itself.
     private func ports() -> [DoctorFinding] {
         let check = "ports"
-        let lock = (try? JournalInspection(directory: "\(site.journal.path)/\(DataFolder.journal)"))?.isOpen ?? false
-        if lock { return [.good(check, "the site runs, and has its ports")] }
+        if JournalInspection.isInUse("\(site.journal.path)/\(DataFolder.journal)") {
+            return [.good(check, "the site runs, and has its ports")]
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { try? group.syncShutdownGracefully() }
         var addresses = site.listeners.filter { $0.unixSocket == nil }.map(\.bind)

@@ -74,10 +74,11 @@ struct Backup {
     /// A bridge is behind the journal by moments; what it has not taken over yet would be sent under other numbers.
     private func waitForOutbox(_ part: DataFolder.Part, _ sequence: UInt64) {
         let deadline = Date() + Self.outboxWaitSeconds
-        let isOpen = (try? JournalInspection(directory: part.directory))?.isOpen ?? false
-        guard isOpen else { return }
-        while Date() < deadline {
-            guard let outbox = try? OutboxView(part, keys), outbox.source.record < sequence else { return }
+        while Date() < deadline, JournalInspection.isInUse(part.directory) {
+            // The bridge saves its place once a second.
+            guard let state = try? OutboxInspection.state(of: part.outboxFolder), state.source.record < sequence else {
+                return
+            }
             Thread.sleep(forTimeInterval: 0.1)
         }
     }
