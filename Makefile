@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # What the product links, on Debian 12; and what the tests use as devices, cloud brokers and runners.
 BUILD_PACKAGES := libmosquitto-dev libssl-dev libsqlite3-dev zlib1g-dev pkg-config
 TEST_PACKAGES := $(BUILD_PACKAGES) mosquitto mosquitto-clients python3-venv \
-                 strace e2fsprogs xfsprogs eatmydata faketime
+                 strace e2fsprogs xfsprogs eatmydata faketime chromium
 
 # The same flags for every debug build, or SwiftPM builds the world twice.
 CHECKED := --explicit-target-dependency-import-check error

@@ -10,6 +10,10 @@ public struct AuditEvent: Sendable, Hashable {
         case clientRefused = "client.refused"
         /// A connected client is gone; the reason says how.
         case clientDisconnected = "client.disconnected"
+        /// A user is locked out at an address, for failures to authenticate.
+        case lockedOut = "client.locked_out"
+        /// Such a lock is over.
+        case lockoutLifted = "client.lockout_lifted"
         /// A publish, or a will, was denied.
         case publishDenied = "publish.denied"
         /// A subscription was denied.
@@ -25,6 +29,10 @@ public struct AuditEvent: Sendable, Hashable {
         case configurationReloaded = "configuration.reloaded"
         /// The configuration was read again and refused; the old one stays.
         case configurationRefused = "configuration.refused"
+        /// A listener has another certificate; the subject is its file.
+        case certificateReloaded = "certificate.reloaded"
+        /// The files of a listener's TLS cannot be used; the old ones stay.
+        case certificateRefused = "certificate.refused"
         /// The site node started.
         case started = "node.started"
         /// The site node was told to stop.

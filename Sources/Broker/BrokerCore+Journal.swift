@@ -216,7 +216,8 @@ extension BrokerCore {
         switch effect {
         case .publishAnswer(let id, let qos, let packetID, _):
             // The record may be on the disk all the same. Refused, a QoS 2 identifier would be used for another
-            // message, which after the restart would be taken for this one, acknowledged and thrown away: no answer, as in 3.x.
+            // message, which after the restart would be taken for this one, acknowledged and thrown away: no answer, as
+            // in 3.x.
             guard qos == .atLeastOnce, let connection = connection(id), connection.state == .connected else { return }
             counters.drop(.journalUnavailable)
             if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }

@@ -11,7 +11,8 @@ import NIOCore
 /// What is acknowledged is on disk: an acknowledgement of a message that anything durable wants is held until
 /// ``committed(through:now:effects:)`` says that its journal record is.
 public final class BrokerCore {
-    let configuration: BrokerConfiguration
+    /// Replaced by ``reconfigure(_:policies:)`` alone.
+    var configuration: BrokerConfiguration
     let authorizer: any Authorizer
 
     var connections: ContiguousArray<Connection?> = []

@@ -13,12 +13,12 @@ final class Connection {
     }
 
     let id: ConnectionID
-    let info: ConnectionInfo
+    private(set) var info: ConnectionInfo
     let openedNanoseconds: UInt64
     var state = State.awaitingConnect
     var connect: Connect?
-    /// What the listener grants, settled with the broker's own limits at CONNECT.
-    let grants: Grants
+    /// What the listener grants, settled with the broker's own limits before CONNACK tells the client of it.
+    private(set) var grants: Grants
     /// Packets that came between CONNECT and CONNACK [MQTT-3.1.4-5].
     var early: [Packet] = []
     var assignedClientID = false
@@ -69,6 +69,12 @@ final class Connection {
         self.grants = grants
         self.openedNanoseconds = now.monotonicNanoseconds
         self.lastReceivedNanoseconds = now.monotonicNanoseconds
+    }
+
+    /// Settles anew what is granted, while the client has not been told.
+    func settle(_ policy: ListenerPolicy, _ configuration: BrokerConfiguration) {
+        info.policy = policy
+        grants = Grants(policy, configuration)
     }
 
     /// The alias that a PUBLISH of this topic carries, and whether the client knows it. The first topics of a

@@ -2,7 +2,17 @@
 #define CAUSEWAY_CLINUX_H
 
 // Calls of Linux that Swift's own modules for the C libraries leave out.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/timex.h>
 #include <sys/vfs.h>
+
+// A descriptor that is readable while one of the blocked signals waits.
+static inline int cw_signal_descriptor(const sigset_t *set) {
+    return signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
 
 #endif

@@ -43,6 +43,9 @@ public struct ConfigurationProblem: Error, Sendable, Hashable {
     /// What to do about it.
     public var hint: String?
 
+    /// What the file at fault is for, where the problem is with a file that the configuration names.
+    public var purpose: FileReference.Purpose?
+
     /// The line, from 1.
     public var line: Int { position.line }
     /// The column, from 1.
@@ -55,7 +58,8 @@ public struct ConfigurationProblem: Error, Sendable, Hashable {
         position: SourcePosition,
         path: String,
         message: String,
-        hint: String? = nil
+        hint: String? = nil,
+        purpose: FileReference.Purpose? = nil
     ) {
         self.severity = severity
         self.file = file
@@ -63,6 +67,7 @@ public struct ConfigurationProblem: Error, Sendable, Hashable {
         self.path = path
         self.message = message
         self.hint = hint
+        self.purpose = purpose
     }
 }
 

@@ -24,7 +24,8 @@ public enum FileChecks {
                     position: reference.position,
                     path: reference.setting,
                     message: finding.message,
-                    hint: finding.hint
+                    hint: finding.hint,
+                    purpose: reference.purpose
                 )
             }
         }

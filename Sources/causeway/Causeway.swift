@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 /// The command line: a site node, the cloud's aggregator, and the tools to look into both.
 @main
@@ -14,4 +15,22 @@ struct Causeway: AsyncParsableCommand {
             VersionCommand.self,
         ]
     )
+
+    @MainActor
+    static func main() async {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        guard arguments.first == SiteCommand.configuration.commandName else {
+            await main(arguments)
+            return
+        }
+        // On the first thread, while it is the only one. It waits here from then on: left to the dispatch library it
+        // would wait with no signal held back.
+        ReloadSignal.expect()
+        // Unstructured: the thread of this task is what waits.
+        Task.detached {
+            await main(arguments)
+            Self.exit()
+        }
+        while true { pause() }
+    }
 }

@@ -191,6 +191,47 @@ import Testing
         #expect(!engine.source.resolve(Identity("u", "c")).mayReceive("whatever"))
     }
 
+    @Test("A role without wildcards refuses every filter that has one, but those it allows literally and other ranks")
+    func wildcards() throws {
+        let engine = try DynamicSecurity(path: path)
+        for command in [
+            #"{"command":"createRole","rolename":"plain","allowwildcardsubs":false,"acls":[{"acltype":"subscribePattern","topic":"t/#","allow":true},{"acltype":"subscribeLiteral","topic":"t/+/state","allow":true},{"acltype":"publishClientReceive","topic":"t/#","allow":true}]}"#,
+            #"{"command":"createRole","rolename":"above","acls":[{"acltype":"subscribePattern","topic":"up/#","allow":true}]}"#,
+            #"{"command":"createRole","rolename":"below","acls":[{"acltype":"subscribePattern","topic":"down/#","allow":true}]}"#,
+            #"{"command":"createClient","username":"u","roles":[{"rolename":"above","priority":3},{"rolename":"plain","priority":2},{"rolename":"below","priority":1}]}"#,
+        ] { must(engine, command) }
+        func may(_ filter: String) throws -> Bool {
+            try engine.source.resolve(Identity("u", "c")).maySubscribe(TopicFilter(filter))
+        }
+        for filter in ["t/a", "t/a/b", "$share/g/t/a", "t/+/state", "up/#", "down/a"] {
+            #expect(try may(filter), "\(filter)")
+        }
+        for filter in ["t/#", "t/+", "t/a/+", "$share/g/t/#", "t/+/other", "#", "down/#"] {
+            #expect(try !may(filter), "\(filter)")
+        }
+        #expect(engine.source.resolve(Identity("u", "c")).mayReceive("t/a"), "it is about subscriptions alone")
+        must(engine, #"{"command":"setDefaultACLAccess","acls":[{"acltype":"subscribe","allow":true}]}"#)
+        #expect(try !may("other/#"))
+        must(engine, #"{"command":"modifyRole","rolename":"plain","allowwildcardsubs":true}"#)
+        #expect(try may("t/#") && may("other/#"))
+    }
+
+    @Test("Details count clients, groups, roles and changes, over restarts too")
+    func details() throws {
+        func details(_ engine: DynamicSecurity) -> String { perform(engine, #"{"command":"getDetails"}"#).text }
+        func expected(_ roles: Int, _ changes: Int) -> String {
+            #"{"command":"getDetails","data":{"clientCount":1,"groupCount":0,"roleCount":"#
+                + #"\#(roles),"changeIndex":\#(changes)}}"#
+        }
+        let engine = try DynamicSecurity(path: path)
+        #expect(details(engine) == expected(1, 0))
+        must(engine, #"{"command":"createRole","rolename":"r"}"#)
+        must(engine, #"{"command":"modifyRole","rolename":"r"}"#)
+        _ = perform(engine, #"{"command":"createRole","rolename":"r"}"#)
+        #expect(details(engine) == expected(2, 2), "what is refused changes nothing")
+        #expect(details(try DynamicSecurity(path: path)) == expected(2, 2))
+    }
+
     @Test("A disabled client, one with another client identifier and one without password do not enter")
     func entering() async throws {
         let engine = try DynamicSecurity(path: path)

@@ -77,6 +77,66 @@ import Testing
         #expect(later == .accepted(username: "nurse"))
     }
 
+    @Test("Each lock is told once when it begins and once when it is over")
+    func told() async throws {
+        let hash = try PasswordHash(password: Array("right".utf8), iterations: 1)
+        let time = Mutex(Duration.zero)
+        let events = Mutex<[AuditEvent]>([])
+        let passwords = PasswordFileAuthenticator(
+            users: try PasswordFile(text: "nurse:\(hash.text)", path: ""),
+            elapsed: { time.withLock { $0 } }
+        )
+        passwords.observeLockouts { event in events.withLock { $0.append(event) } }
+        for _ in 0..<12 { _ = await answer { passwords.authenticate(request("nurse", "wrong"), completion: $0) } }
+        #expect(events.withLock { $0 }.map(\.kind) == [.lockedOut])
+        #expect(events.withLock { $0.first?.username } == "nurse")
+        #expect(events.withLock { $0.first?.remoteAddress } == request("nurse", "").info.remoteAddress)
+        #expect(events.withLock { $0.first?.reason } == "10 failures within 900 s; for 300 s")
+        time.withLock { $0 = .seconds(299) }
+        passwords.ledger.look()
+        #expect(events.withLock { $0.count } == 1)
+        time.withLock { $0 = .seconds(301) }
+        passwords.ledger.look()
+        passwords.ledger.look()
+        #expect(events.withLock { $0 }.map(\.kind) == [.lockedOut, .lockoutLifted])
+        #expect(events.withLock { $0.last?.reason } == "the time is over")
+    }
+
+    @Test("A lock that is forgotten under a flood of others is told as lifted")
+    func forgotten() {
+        var limits = AuthenticationLimits()
+        limits.lockoutEntriesMax = 10
+        var lockout = Lockout(limits: limits)
+        for _ in 0..<10 { lockout.failed(key, nowNanoseconds: 1) }
+        #expect(lockout.isLocked(key, nowNanoseconds: 2))
+        for number in 0..<20 {
+            lockout.failed(Lockout.Key(username: Array("u\(number)".utf8), address: "a"), nowNanoseconds: 2)
+        }
+        #expect(!lockout.isLocked(key, nowNanoseconds: 2))
+        #expect(lockout.ended(nowNanoseconds: 2) == [Lockout.Ended(key: key, isForgotten: true)])
+        #expect(lockout.ended(nowNanoseconds: .max).isEmpty)
+        #expect(lockout.nextEndNanoseconds == nil)
+    }
+
+    @Test("Other users in the place of those of before lift no lock, and bring their own limits")
+    func kept() async throws {
+        let hash = try PasswordHash(password: Array("right".utf8), iterations: 1)
+        let file = try PasswordFile(text: "nurse:\(hash.text)\ndoctor:\(hash.text)", path: "")
+        var limits = AuthenticationLimits()
+        limits.failuresMax = 2
+        let before = PasswordFileAuthenticator(users: file)
+        for _ in 0..<10 { _ = await answer { before.authenticate(request("nurse", "wrong"), completion: $0) } }
+        let after = PasswordFileAuthenticator(users: file, limits: limits)
+        let fresh = await answer { after.authenticate(request("nurse", "right"), completion: $0) }
+        #expect(fresh == .accepted(username: "nurse"), "what shows that the lock comes from before")
+        after.keepLockouts(of: before)
+        let locked = await answer { after.authenticate(request("nurse", "right"), completion: $0) }
+        #expect(locked == .refused(.badUserNameOrPassword))
+        #expect(after.lockouts == 1)
+        for _ in 0..<2 { _ = await answer { after.authenticate(request("doctor", "wrong"), completion: $0) } }
+        #expect(after.lockouts == 2)
+    }
+
     @Test("D10: a user name without a password is refused, whatever stands in the file")
     func noPassword() async throws {
         let hash = try PasswordHash(password: [], iterations: 1)

@@ -51,12 +51,23 @@ import Testing
         let file = try PasswordFile(text: "nurse:\(usual.text)\nold:\(usual.text)\nolder:\(rare.text)", path: "")
         let decoys = PasswordFileAuthenticator(file: file).decoys
         #expect(decoys.map(\.form) == [.pbkdf2(iterations: 101), .pbkdf2(iterations: 7)])
-        let right = Array("right".utf8)
-        #expect(PasswordFileAuthenticator.check(right, .password(usual), decoys))
-        #expect(PasswordFileAuthenticator.check(right, .password(rare), decoys))
-        #expect(!PasswordFileAuthenticator.check(Array("wrong".utf8), .password(rare), decoys))
-        #expect(!PasswordFileAuthenticator.check(right, .unknown, decoys))
-        #expect(!PasswordFileAuthenticator.check(right, .refused, decoys))
+        func check(_ password: String, _ found: PasswordLookup) -> (isRight: Bool, work: [PasswordHash.Form]) {
+            var work: [PasswordHash.Form] = []
+            let isRight = PasswordFileAuthenticator.check(found, decoys) { hash in
+                work.append(hash.form)
+                return hash.matches(Array(password.utf8))
+            }
+            return (isRight, work)
+        }
+        let cases: [(password: String, found: PasswordLookup, isRight: Bool)] = [
+            ("right", .password(usual), true), ("right", .password(rare), true), ("wrong", .password(usual), false),
+            ("wrong", .password(rare), false), ("right", .unknown, false), ("right", .refused, false),
+        ]
+        for item in cases {
+            let outcome = check(item.password, item.found)
+            #expect(outcome.isRight == item.isRight)
+            #expect(outcome.work == decoys.map(\.form), "the same hashes in the same order, whoever it is")
+        }
     }
 
     @Test("A storm of logins beyond the queue is told that the server is busy")

@@ -1,12 +1,16 @@
 """What must not get out: passwords, personal data, and the pages of one browser into another's."""
 
 import http.client
+import http.server
 import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import statistics
+import subprocess
+import threading
 import time
 import urllib.parse
 
@@ -117,9 +121,20 @@ def test_e2_files_that_others_may_read_are_refused(arena, pki, name):
 # E3
 
 
+def hashes(target):
+    """How many hashes of passwords the broker has worked out; 0 where it does not say."""
+    if target.is_mosquitto:
+        return 0
+    found = re.search(r"^causeway_password_hashes(?:_total)? (\d+)", target.node.get("/metrics")[1], re.M)
+    return int(found[1])
+
+
 @mosquitto_too
 def test_e3_unknown_users_look_like_wrong_passwords(arena):
-    """The answer for a user who is not there is that for a wrong password; how long each took is recorded."""
+    """A user who is not there costs what a wrong password costs: the same answer after as many hashes of a password.
+
+    How long each took is recorded, not judged.
+    """
     count = arena.scaled(40, 2_000)
     users = options.passwords(arena, alice="the right password", bystander="bystander has a long password")
     target = arena.start(
@@ -127,19 +142,25 @@ def test_e3_unknown_users_look_like_wrong_passwords(arena):
         bystander={"connect": {"username": "bystander", "password": "bystander has a long password"}},
     )
     times, answers = {"known": [], "unknown": []}, {"known": set(), "unknown": set()}
+    work = {"known": set(), "unknown": set()}
     for number in range(count):
         for kind in times:
             # Each from another address, so that nobody is locked out for the number of tries.
             source = f"127.0.{number // 250 + 1}.{number % 250 + 1}"
+            before = hashes(target)
             with Peer(target.port, source=source) as peer:
                 started = time.perf_counter()
                 name = "alice" if kind == "known" else f"nobody{number % 7}"
                 answers[kind].add(peer.connect("x", username=name, password="wrong password").reason)
                 times[kind].append(time.perf_counter() - started)
+            work[kind].add(hashes(target) - before)
     medians = {kind: statistics.median(values) * 1000 for kind, values in times.items()}
     arena.note("median ms", {kind: round(value, 3) for kind, value in medians.items()})
     arena.note("ratio", round(medians["unknown"] / medians["known"], 3))
     assert answers["known"] == answers["unknown"] and 0 not in answers["known"]
+    arena.note("hashes of a password for each", {kind: sorted(counts) for kind, counts in work.items()})
+    assert work["known"] == work["unknown"] and len(work["known"]) == 1
+    assert target.is_mosquitto or work["known"] != {0}
 
 
 # E4
@@ -176,6 +197,68 @@ def test_e4_no_markup_of_a_client_reaches_a_page(arena):
                 assert script not in text, path
     for peer in peers:
         peer.close()
+
+
+# Each marks the page if a browser runs it.
+OWNERS = [
+    "<script>document.documentElement.dataset.owned0=1</script>",
+    "<img src=x onerror=document.documentElement.dataset.owned1=1>",
+    "</pre><svg onload=document.documentElement.dataset.owned2=1>",
+]
+
+
+def browsed(browser, folder, url):
+    """The document as a browser has it after three seconds of its own time, scripts and all."""
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+        f"--user-data-dir={folder}", "--virtual-time-budget=3000", "--dump-dom", url,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-500:]
+    return done.stdout
+
+
+def owners(document):
+    """Which of them have run."""
+    tag = re.search(r"<html[^>]*>", document)
+    return set(re.findall(r"data-owned(\d)", tag[0] if tag else ""))
+
+
+def test_e4_a_browser_runs_nothing_of_a_client(arena, tmp_path):
+    """Chromium opens what the console shows while markup stands in every name and payload: none of it runs."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed, and nothing else here runs scripts as a browser does")
+
+    class Careless(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(f"<html><body><pre>{''.join(OWNERS)}</pre></body></html>".encode())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer((LOOPBACK, 0), Careless) as careless:
+        threading.Thread(target=careless.serve_forever, daemon=True).start()
+        document = browsed(browser, tmp_path / "browser", f"http://{LOOPBACK}:{careless.server_port}/")
+        assert owners(document) == {"0", "1", "2"}, "a page that shows them as they are must be caught"
+        careless.shutdown()
+    target = arena.start()
+    for script in OWNERS:
+        with Peer(target.port) as peer:
+            peer.enter(script, username=script, clean=False, items=[packets.session_expiry(60)])
+            peer.send(publish(script, script.encode(), qos=1, retain=True) + subscribe(f"{script}/x"))
+            peer.ping()
+    looked = 0
+    for path in ("/", "/metrics", f"/{OWNERS[0]}", f"/metrics?{OWNERS[1]}"):
+        url = f"http://{LOOPBACK}:{target.node.console_port}{urllib.parse.quote(path, safe='/?=<>')}"
+        document = browsed(browser, tmp_path / "browser", url)
+        looked += bool(document.strip())
+        assert not owners(document), path
+    arena.note("documents that the browser had", looked)
+    assert looked
 
 
 # E5

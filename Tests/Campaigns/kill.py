@@ -19,5 +19,5 @@ def body(campaign, options):
 
 
 if __name__ == "__main__":
-    main("kill", body, [("rounds", 200, "kills"), ("queued", 1_000_000, "messages queued for a session that is away")],
-         __doc__)
+    main("kill", body, [("rounds", 200, "kills"), ("queued", 1_000_000, "messages queued for a session that is away"),
+                         ("minutes", 0, "no round is begun after so many; 0: all are played")], __doc__)

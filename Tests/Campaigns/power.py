@@ -93,4 +93,5 @@ if __name__ == "__main__":
     main("power", body, [
         ("rounds", 100, "cuts on each of ext4 and xfs"), ("megabytes", 2048, "size of each file system"),
         ("queued", 1_000_000, "messages queued for a session that is away"),
+        ("minutes", 0, "no round is begun after so many, on each file system; 0: all are played"),
     ], __doc__)

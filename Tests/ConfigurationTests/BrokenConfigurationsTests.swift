@@ -175,6 +175,12 @@ struct BrokenCase: Sendable, CustomTestStringConvertible {
             site: "journal: { max_bytes: 1GiB, reserve: 600MiB }\n"
         ),
         .init("a reserve for no topic", path: "journal.reserve_topics[0]", site: "journal: { reserve_topics: [a#] }\n"),
+        .init(
+            "two keys for one journal",
+            path: "journal.encryption.key_env",
+            site: "journal: { encryption: { keyfile: a.key, key_env: KEY } }\n"
+        ),
+        .init("an encryption without a key", path: "journal.encryption.keyfile", site: "journal: { encryption: {} }\n"),
         .init("a misspelt word", path: "journal.sync", site: "journal: { sync: alway }\n"),
         .init("a misspelt setting", path: "jornal", site: "jornal: { sync: always }\n"),
         .init(

@@ -64,7 +64,7 @@ enum Examples {
           - { users: [nurse-*, doctor], clients: "tablet-*", publish: ["ward/%u/#"], subscribe: ["ward/#"], receive: ["ward/+/cgm"] }
           - { users: "*", publish: "pos/%c/#", subscribe: ["down/%c"] }
         journal: { path: /var/lib/causeway, sync: interval, interval: 50ms, max_bytes: 2GiB, segment_bytes: 16MiB, keep: 2h,
-          reserve: 32MiB, reserve_topics: [alarm/#] }
+          reserve: 32MiB, reserve_topics: [alarm/#], encryption: { keyfile: secrets/journal.key, retired_keyfiles: [secrets/old.key] } }
         site_key: { file: secrets/site.key }
         handlers:
           - name: glucose

@@ -79,6 +79,8 @@ import Testing
         #expect(site.journal.segmentBytes == 16 << 20)
         #expect(site.journal.reserveBytes == 32 << 20)
         #expect(site.journal.reserveTopics == ["alarm/#"])
+        #expect(site.journal.encryption?.source == .file("/etc/causeway/secrets/journal.key"))
+        #expect(site.journal.encryption?.retiredKeyFiles == ["/etc/causeway/secrets/old.key"])
         #expect(site.siteKeyFile == "/etc/causeway/secrets/site.key")
         let handler = try #require(site.handlers.first)
         #expect(handler.mode == .auto)
@@ -87,7 +89,7 @@ import Testing
         #expect(handler.parameters["names"] == .list([.text("a"), .text("1"), .bool(true), .null]))
         #expect(handler.parameters["note"] == .text("5"))
         #expect(handler.parameters["negative"] == .integer(-3))
-        #expect(handler.parameterPositions["target.high"] == SourcePosition(line: 46, column: 39))
+        #expect(handler.parameterPositions["target.high"] == SourcePosition(line: 47, column: 39))
         let bridge = try #require(site.bridges.first)
         #expect(bridge.address.description == "mqtts://[2001:db8::1]:8883")
         #expect(bridge.site == "ward_7_north")
@@ -113,7 +115,7 @@ import Testing
         #expect(site.console?.bind.port == 9000)
         #expect(site.log.level == .debug)
         #expect(site.log.format == .json)
-        #expect(site.fileReferences.count == 10)
+        #expect(site.fileReferences.count == 12)
     }
 
     @Test func `a site without optional settings has the stated defaults`() throws {

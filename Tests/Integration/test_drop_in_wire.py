@@ -400,3 +400,181 @@ def test_the_version_is_told_as_mosquitto_tells_it(drop_in):
     client = Client(drop_in().port).join("c", V311).send("82 18 0001 s19 '$SYS/broker/version' 00")
     client.expect("90 03 0001 00")
     assert re.search(rb"mosquitto version 2\.1\.\d+", client.socket.recv(128))
+
+
+# A CONNECT of 5.0 that brings other limits to light: keep alive, aliases, retained messages, packet size, window, QoS.
+LIMITS = ("max_keepalive 30", "max_topic_alias 3", "retain_available false", "max_packet_size 1000",
+          "max_inflight_messages 5", "max_qos 1", "message_size_limit 10", "max_queued_messages 2")
+LIMITED = "20 15 00 00 12 13001e 220003 2500 27000003e8 210005 2401"
+
+
+def test_who_connects_after_sighup_meets_the_new_limits(drop_in):
+    """Without waiting for anything: the CONNECT follows the signal at once. Who was connected keeps what it was told."""
+    node = drop_in()
+    path = node.folder / "mosquitto.conf"
+    plain = path.read_text()
+    old = Client(node.port).join("old")
+    sleeper = Client(node.port).join("sleeper", properties="11 00000258", flags=0)
+    sleeper.send("82 07 1234 00 s1 'q' 01").expect("90 04 1234 00 01").send("e0 00").expect_end()
+    for round_number in range(5):
+        path.write_text(plain + "\n".join(LIMITS) + "\n")
+        node.signal(signal.SIGHUP)
+        client = Client(node.port).connect(f"new{round_number}").expect(LIMITED)
+        client.send("30 ff7f").expect("e0 01 95").expect_end()
+        Client(node.port).connect("older", version=V311).expect("20 02 00 02").expect_end()
+        path.write_text(plain)
+        node.signal(signal.SIGHUP)
+        Client(node.port).join(f"again{round_number}").expect_life()
+    path.write_text(plain + "\n".join(LIMITS) + "\n")
+    node.reload()
+    # The keep alive, the window and the packet size of the one who was there are those of its CONNACK.
+    for number in range(1, 8):
+        old.send(f"34 07 s1 'p' {number:04x} 00 'm'").expect(f"50 02 {number:04x}")
+    old.send("30 e00f s1 'p' 00 '" + "m" * 2012 + "'").expect_life()
+    # The queue's limit and that of a message count at once.
+    for number in range(1, 10):
+        old.send(f"32 07 s1 'q' {number + 16:04x} 00 '{number}'").expect(f"40 02 {number + 16:04x}")
+    old.send("32 12 s1 'q' 0007 00 '123456789012'").expect("40 03 0007 95")
+    sleeper = Client(node.port).connect("sleeper", properties="11 00000258", flags=0)
+    sleeper.expect(LIMITED.replace("00 00 12", "01 00 12"))
+    sleeper.send("c000")
+    waiting = b""
+    while not waiting.endswith(octets("d000")):
+        waiting += sleeper.socket.recv(1)
+    found = re.fullmatch(rb"2\x07\x00\x01q..\x0012\x07\x00\x01q..\x002\xd0\x00", waiting, re.S)
+    assert found, waiting.hex(" ")
+
+
+def test_who_connects_after_sighup_meets_the_new_door(drop_in):
+    """Anonymous clients and versions too, with the connection made before the signal and CONNECT after it."""
+    node = drop_in()
+    path = node.folder / "mosquitto.conf"
+    plain = path.read_text()
+    for _ in range(5):
+        waiting = Client(node.port)
+        path.write_text(plain.replace("allow_anonymous true", "allow_anonymous false"))
+        node.signal(signal.SIGHUP)
+        waiting.connect().expect("20 03 00 87 00").expect_end()
+        path.write_text(plain)
+        node.signal(signal.SIGHUP)
+        Client(node.port).join()
+
+
+def test_sighup_while_it_starts_is_no_end(causeway, nodes, tmp_path):
+    """The signal comes at any moment from the first on: it waits for the node to be up."""
+    for number in range(6):
+        node = DropIn(causeway, tmp_path / f"early-{number}", "listener PORT 127.0.0.1\nallow_anonymous true\n")
+        nodes.append(node)
+        Process.start(node)
+        # From the moment at which the process says that it holds the signal back.
+        status = f"/proc/{node.process.pid}/status"
+        wait_until(lambda: re.search(r"^SigBlk:\s*[0-9a-f]*[13579bdf]$", open(status).read(), re.M), "SIGHUP is held")
+        node.signal(signal.SIGHUP)
+        wait_until(lambda: accepts(node.port) or not node.is_running, "the listener is up")
+        assert node.is_running, node.log
+        wait_until(lambda: "was read again" in node.log, "the signal is acted on")
+        Client(node.port).join()
+        assert node.stop() == 0
+
+
+def test_a_session_that_is_taken_over_says_so(drop_in):
+    node = drop_in()
+    first = Client(node.port).join("t")
+    second = Client(node.port).join("t")
+    first.expect("e0 01 8e").expect_end()
+    second.expect_life()
+
+
+def test_the_broker_names_its_first_ten_topics_by_aliases(drop_in):
+    client = Client(drop_in().port).join(properties="22 ffff")
+    client.send("82 09 0001 00 s3 'a/#' 00").expect("90 04 0001 00 00")
+    for number in range(10):
+        client.send(f"30 07 s3 'a/{number}' 00 'm'").expect(f"30 0a s3 'a/{number}' 03 23{number + 1:04x} 'm'")
+    for number in range(10):
+        client.send(f"30 07 s3 'a/{number}' 00 'm'").expect(f"30 07 s0 03 23{number + 1:04x} 'm'")
+    client.send("30 07 s3 'a/x' 00 'm'").expect("30 07 s3 'a/x' 00 'm'")
+
+
+def test_bytes_under_way_are_limited_beside_messages(drop_in):
+    """Two messages of eight bytes fill `max_inflight_bytes 16`; the third comes when one of them is done."""
+    node = drop_in("max_inflight_bytes 16")
+    reader = Client(node.port).join("reader", properties="21 0005")
+    reader.send("82 07 0001 00 s1 'q' 01").expect("90 04 0001 00 01")
+    writer = Client(node.port).join("writer")
+    for number in range(1, 4):
+        writer.send(f"32 0e s1 'q' {number:04x} 00 'message{number}'").expect(f"40 02 {number:04x}")
+    reader.expect("32 0e s1 'q' 0001 00 'message1' 32 0e s1 'q' 0002 00 'message2'").expect_life()
+    reader.send("40 02 0001").expect("32 0e s1 'q' 0003 00 'message3'")
+
+
+def test_an_identifier_used_for_another_message_replaces_the_first(drop_in):
+    node = drop_in()
+    for version, sub, ack, more in ((V311, "82 06 0001 s1 '#' 02", "90 03 0001 02", ""),
+                                    (V5, "82 07 0001 00 s1 '#' 02", "90 04 0001 00 02", "00")):
+        reader = Client(node.port).join("reader", version)
+        reader.send(sub).expect(ack)
+        writer = Client(node.port).join("writer", version)
+        length = 10 + len(more) // 2
+        for topic in ("first", "other"):
+            writer.send(f"34 {length:02x} s5 '{topic}' 0138 {more} 'm'").expect("50 02 0138")
+        writer.send("62 02 0138").expect("70 02 0138")
+        reader.expect(f"34 {length:02x} s5 'other' 0001 {more} 'm'").expect_life()
+
+
+def test_retained_messages_are_cleared_one_by_one(drop_in):
+    node = drop_in()
+    topics = ["1", "1/2/3/4", "1/2/3/4/5/6/7"]
+    writer = Client(node.port).join("writer", V311)
+    for topic in topics:
+        writer.send(f"33 {5 + len(topic):02x} s{len(topic)} '{topic}' 0001 'r'").expect("40 02 0001")
+    for cleared in (None, "1/2/3/4", "1/2/3/4/5/6/7", "1"):
+        if cleared:
+            writer.send(f"33 {4 + len(cleared):02x} s{len(cleared)} '{cleared}' 0001").expect("40 02 0001")
+            topics.remove(cleared)
+        reader = Client(node.port).join("reader", V311).send("82 06 0001 s1 '#' 00").expect("90 03 0001 00")
+        for topic in topics:
+            reader.expect(f"31 {3 + len(topic):02x} s{len(topic)} '{topic}' 'r'")
+        reader.expect_life()
+
+
+def test_a_will_to_the_control_topics_is_refused(drop_in):
+    node = drop_in()
+    topic = "s26 '$CONTROL/dynamic-security/v1'"
+    Client(node.port).send(f"10 30 s4 'MQTT' 04 06 003c s1 'p' {topic.replace('s26', 's28')} s1 'p'").expect_end()
+    Client(node.port).send(f"10 32 s4 'MQTT' 05 06 003c 00 s1 'p' 00 {topic.replace('s26', 's28')} s1 'p'").expect_end()
+
+
+def test_no_more_connections_than_allowed_and_they_come_back(drop_in):
+    for option in ("max_connections 4", "global_max_connections 4"):
+        node = drop_in(option)
+        # `accepts` of the start may still count.
+        for _ in range(2):
+            clients = []
+            for number in range(4):
+                wait_until(lambda: enters(node, clients, f"c{number}"), f"client {number} enters")
+            refused = Client(node.port)
+            try:
+                refused.connect("one more").expect_end()
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            for client in clients:
+                client.expect_life()
+                client.socket.close()
+
+
+def enters(node, clients, client_id):
+    try:
+        clients.append(Client(node.port).join(client_id))
+    except (AssertionError, OSError):
+        return False
+    return True
+
+
+def test_the_maximum_of_clients_counts_sessions_that_are_away(drop_in):
+    node = drop_in("global_max_clients 3")
+    clients = [Client(node.port).join(f"c{number}", properties="11 0000003c") for number in range(3)]
+    Client(node.port).connect("more").expect("20 03 00 89 00").expect_end()
+    for client in clients:
+        client.send("e0 00").expect_end()
+    Client(node.port).connect("more").expect("20 03 00 89 00").expect_end()
+    Client(node.port).connect("c1", properties="11 0000003c").expect(CONNACK_V5)

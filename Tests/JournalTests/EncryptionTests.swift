@@ -1,5 +1,5 @@
-import Synchronization
 import Repeatable
+import Synchronization
 import TestSupport
 import Testing
 

@@ -1,7 +1,6 @@
 import Foundation
 import Repeatable
 import Synchronization
-import Repeatable
 import TestSupport
 import Testing
 

@@ -107,7 +107,8 @@ import Testing
             "PROXY TCP4 192.0.2.5 10.0.0.1 65536 1883\r\n", "PROXY TCP4 192.0.2.5 10.0.0.1 01 1883\r\n",
             "PROXY TCP4 192.0.2.5 10.0.0.1 -1 1883\r\n", "PROXY  TCP4 192.0.2.5 10.0.0.1 1 1883\r\n",
             "PROXY UDP4 192.0.2.5 10.0.0.1 1 2\r\n", "PROXY TCP4 192.0.2.5 10.0.0.1 6275 1883\n",
-            "PROXY TCP4 192.0.2.999 10.0.0.1 6275 1883\r\n", "PROXY \r\n",
+            "PROXY TCP4 192.0.2.999 10.0.0.1 6275 1883\r\n", "PROXY TCP4 192.0.2.5\0 10.0.0.1 6275 1883\r\n",
+            "PROXY \r\n",
             "PROXY UNKNOWN" + String(repeating: "x", count: 95),
         ]
     )
@@ -171,6 +172,7 @@ import Testing
         #expect(try #require(NetworkPrefix("0.0.0.0/0")).contains("8.8.8.8"))
         for text in [
             "", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::/129", "10.0.0.0/", "10.0.0.0/8/8", "local", "1.2.3.4/+8",
+            "10.0.0.0\0", "10.0.0.0\0/8", "::1\0",
         ] {
             #expect(NetworkPrefix(text) == nil, "\(text)")
         }

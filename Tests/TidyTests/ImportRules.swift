@@ -25,7 +25,7 @@ enum ImportRules {
             "CryptoExtras", "X509", "SwiftASN1",
         ]),
         "Access": system.union([
-            "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
+            "Dispatch", "Foundation", "Broker", "MQTT", "NIOCore", "NIOPosix", "Crypto", "CryptoExtras", "JWTKit",
         ]),
         "MosquittoClient": system.union(["CMosquitto", "CMosquittoGuard", "COpenSSL"]),
         "HandlerRuntime": system.union([

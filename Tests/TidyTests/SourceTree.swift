@@ -42,7 +42,7 @@ struct SourceTree: Sendable {
     /// Folders that hold nothing anybody wrote.
     static let skippedFolders: Set<String> = [".build", ".git", ".swiftpm", "node_modules", "__pycache__", ".venv"]
 
-    /// The relative paths of all regular files below a folder, sorted.
+    /// The relative paths of all regular files below a folder, sorted. What is behind a link is read where it lies.
     func paths(under folder: String = "") -> [String] {
         let base = folder.isEmpty ? root : root.appendingPathComponent(folder)
         var found: [String] = []
@@ -52,7 +52,9 @@ struct SourceTree: Sendable {
             for name in names where !Self.skippedFolders.contains(name) {
                 let url = next.appendingPathComponent(name)
                 var isFolder: ObjCBool = false
-                guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else { continue }
+                guard (try? FileManager.default.destinationOfSymbolicLink(atPath: url.path)) == nil,
+                    FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder)
+                else { continue }
                 if isFolder.boolValue {
                     pending.append(url)
                 } else {

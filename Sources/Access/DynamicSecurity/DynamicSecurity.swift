@@ -203,6 +203,7 @@ public final class DynamicSecurity: Sendable {
             guard outcome.isChange else {
                 return (Self.response(name, data: outcome.data, correlation: correlation), nil)
             }
+            draft.changeIndex &+= 1
             do {
                 try SecretFileWriter.write(draft.json + "\n", to: path)
             } catch {

@@ -97,6 +97,7 @@ extension DynamicSecurityState {
         switch command.lowercased() {
         case "setdefaultaclaccess": try setDefaultAccess(arguments)
         case "getdefaultaclaccess": .read(defaultAccessJSON)
+        case "getdetails": .read(detailsJSON)
         case "createclient": try createClient(arguments, hashing: hashing)
         case "deleteclient": try deleteClient(arguments)
         case "enableclient": try setEnabled(true, arguments)
@@ -195,6 +196,16 @@ extension DynamicSecurityState {
             }
         }
         return CommandOutcome(isChange: true)
+    }
+
+    /// How many of each there are, and how many changes were made: for tools that keep a copy.
+    private var detailsJSON: JSONValue {
+        .object([
+            "clientCount": .integer(clients.count),
+            "groupCount": .integer(groups.count),
+            "roleCount": .integer(roles.count),
+            "changeIndex": .integer(changeIndex),
+        ])
     }
 
     private var defaultAccessJSON: JSONValue {

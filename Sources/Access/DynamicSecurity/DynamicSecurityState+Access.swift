@@ -20,7 +20,9 @@ extension DynamicSecurityState {
             guard let role = roles[Array(name.utf8)] else { continue }
             access.publish.rules += rules(role, [.publishClientSend], identity)
             access.receive.rules += rules(role, [.publishClientReceive], identity)
-            access.subscribe.rules += rules(role, [.subscribeLiteral, .subscribePattern], identity)
+            access.subscribe.rules += rules(role, [.subscribeLiteral], identity)
+            if !role.allowsWildcardSubscriptions { access.subscribe.rules.append(.denyWildcards) }
+            access.subscribe.rules += rules(role, [.subscribePattern], identity)
             access.unsubscribe.rules += rules(role, [.unsubscribeLiteral, .unsubscribePattern], identity)
         }
         access.publish.fallback = defaultAccess.publishClientSend

@@ -40,6 +40,7 @@ extension DynamicSecurityState {
             guard groups[Array(name.utf8)] != nil else { throw problem("anonymousGroup names no group") }
             anonymousGroup = name
         }
+        changeIndex = max(0, tree["changeIndex"]?.integer ?? 0)
     }
 
     private static func items(
@@ -147,6 +148,7 @@ extension DynamicSecurityState {
             "groups": .array(groupsInOrder.map(stored)),
             "anonymousGroup": anonymousGroup.map { .string($0) },
             "roles": .array(rolesInOrder.map { $0.json }),
+            "changeIndex": .integer(changeIndex),
         ]).text(pretty: true)
     }
 

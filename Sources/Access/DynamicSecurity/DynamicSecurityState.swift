@@ -40,6 +40,7 @@ struct DynamicSecurityState: Sendable {
         var name: String
         var textName: String?
         var textDescription: String?
+        /// Whether its holders may subscribe to filters with wildcards, other than those it allows literally.
         var allowsWildcardSubscriptions = true
         var entries: [ACLKind: [ACLEntry]] = [:]
     }
@@ -84,6 +85,8 @@ struct DynamicSecurityState: Sendable {
     var roles: [[UInt8]: Role] = [:]
     var defaultAccess = DefaultAccess()
     var anonymousGroup: String?
+    /// Changes that were made since the file was new.
+    var changeIndex = 0
 
     /// In the order of their names' bytes, as Mosquitto lists them.
     var clientsInOrder: [Client] { Self.inOrder(clients) }

@@ -17,15 +17,14 @@ public final class PasswordFileAuthenticator: Sendable {
         var users: any PasswordUsers
         /// One for each cost that stands among the users, the most frequent first.
         var decoys: [PasswordHash]
-        var lockout: Lockout
+        var lockouts: LockoutLedger
     }
 
     private let state: Mutex<State>
     private let limits: AuthenticationLimits
     private let pool: NIOThreadPool
     private let pending = Atomic<Int>(0)
-    private let start = ContinuousClock.now
-    private let elapsed: (@Sendable () -> Duration)?
+    private let hashed = Atomic<UInt64>(0)
 
     /// Makes it and starts its thread.
     public convenience init(file: PasswordFile) { self.init(users: file) }
@@ -42,8 +41,8 @@ public final class PasswordFileAuthenticator: Sendable {
         elapsed: (@Sendable () -> Duration)? = nil
     ) {
         self.limits = limits
-        self.elapsed = elapsed
-        self.state = Mutex(State(users: users, decoys: Self.decoys(for: users), lockout: Lockout(limits: limits)))
+        let lockouts = LockoutLedger(limits: limits, elapsed: elapsed)
+        self.state = Mutex(State(users: users, decoys: Self.decoys(for: users), lockouts: lockouts))
         self.pool = NIOThreadPool(numberOfThreads: 1)
         pool.start()
     }
@@ -83,7 +82,7 @@ public final class PasswordFileAuthenticator: Sendable {
             return
         }
         let key = Lockout.Key(username: Array(username.utf8), address: request.info.remoteAddress)
-        guard !isLocked(key) else {
+        guard !ledger.isLocked(key) else {
             completion(.refused(.badUserNameOrPassword))
             return
         }
@@ -96,6 +95,7 @@ public final class PasswordFileAuthenticator: Sendable {
             ($0.users.look(up: username, clientID: request.clientID), $0.decoys)
         }
         let bytes = Array(password.readableBytesView)
+        let listener = request.info.listener
         pool.submit { [self] state in
             pending.wrappingSubtract(1, ordering: .relaxed)
             guard case .active = state else {
@@ -103,70 +103,78 @@ public final class PasswordFileAuthenticator: Sendable {
                 return
             }
             // It may have been locked while it waited.
-            let isRight = !isLocked(key) && Self.check(bytes, found, decoys)
-            note(key, isRight: isRight)
+            let isRight =
+                !ledger.isLocked(key)
+                && Self.check(found, decoys) { hash in
+                    hashed.wrappingAdd(1, ordering: .relaxed)
+                    return hash.matches(bytes)
+                }
+            ledger.note(key, isRight: isRight, listener: listener)
             completion(isRight ? .accepted(username: username) : .refused(.badUserNameOrPassword))
         }
     }
 
     /// Goes through one hash of each cost, the user's own among them.
-    static func check(_ password: [UInt8], _ found: PasswordLookup, _ decoys: [PasswordHash]) -> Bool {
+    ///
+    /// - Parameter matches: Whether the password of the client is the one of a hash, at the cost of that hash.
+    static func check(
+        _ found: PasswordLookup,
+        _ decoys: [PasswordHash],
+        matches: (PasswordHash) -> Bool
+    ) -> Bool {
         var own: PasswordHash?
         if case .password(let hash) = found { own = hash }
         var isRight = false
         for decoy in decoys {
             if let hash = own, hash.form == decoy.form {
-                isRight = hash.matches(password)
+                isRight = matches(hash)
                 own = nil
             } else {
-                _ = decoy.matches(password)
+                _ = matches(decoy)
             }
         }
         // A cost that hardly anybody has.
-        if let own { isRight = own.matches(password) }
+        if let own { isRight = matches(own) }
         return isRight
     }
 
+    /// Password hashes that were worked out: as many for a user that is not there as for one that is.
+    public var hashes: UInt64 { hashed.load(ordering: .relaxed) }
+
     // MARK: - Lockout
 
+    /// Who is locked out.
+    var ledger: LockoutLedger { state.withLock { $0.lockouts } }
+
     /// How often a user was locked out at an address.
-    public var lockouts: UInt64 { state.withLock { $0.lockout.begun } }
+    public var lockouts: UInt64 { ledger.begun }
+
+    /// Goes on with the lockouts of another one, whose place it takes: a reload lifts none. Its own limits count for
+    /// failures from now on.
+    public func keepLockouts(of other: PasswordFileAuthenticator) {
+        let kept = other.ledger
+        kept.take(limits)
+        state.withLock { $0.lockouts = kept }
+    }
+
+    /// Who is told from now on of each lockout, as it begins and as it ends. Called on the thread of the checks, and on
+    /// one of the system's.
+    public func observeLockouts(_ audit: @escaping @Sendable (AuditEvent) -> Void) { ledger.observe(audit) }
 
     /// Whether the user is locked out at the address.
     func isLocked(username: String, address: String) -> Bool {
-        isLocked(Lockout.Key(username: Array(username.utf8), address: address))
+        ledger.isLocked(Lockout.Key(username: Array(username.utf8), address: address))
     }
 
     /// Notes how a check by another mechanism ended.
-    func note(username: String, address: String, isRight: Bool) {
-        note(Lockout.Key(username: Array(username.utf8), address: address), isRight: isRight)
+    func note(username: String, info: ConnectionInfo, isRight: Bool) {
+        let key = Lockout.Key(username: Array(username.utf8), address: info.remoteAddress)
+        ledger.note(key, isRight: isRight, listener: info.listener)
     }
 
     /// What is known of a user.
     func look(up username: String, clientID: String) -> PasswordLookup {
         state.withLock { $0.users.look(up: username, clientID: clientID) }
-    }
-
-    private func isLocked(_ key: Lockout.Key) -> Bool {
-        let now = nowNanoseconds
-        return state.withLock { $0.lockout.isLocked(key, nowNanoseconds: now) }
-    }
-
-    private func note(_ key: Lockout.Key, isRight: Bool) {
-        let now = nowNanoseconds
-        state.withLock { state in
-            if isRight {
-                state.lockout.succeeded(key)
-            } else {
-                state.lockout.failed(key, nowNanoseconds: now)
-            }
-        }
-    }
-
-    private var nowNanoseconds: UInt64 {
-        let passed = elapsed?() ?? start.duration(to: .now)
-        let (seconds, attoseconds) = passed.components
-        return UInt64(clamping: seconds) &* 1_000_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000)
     }
 }
 

@@ -11,6 +11,8 @@ public struct ResolvedAccess: Sendable {
             case filter(TopicFilter)
             /// The very filter, not what it matches.
             case literal(TopicFilter)
+            /// Any filter with a wildcard in it, and no topic.
+            case wildcards
             /// Anything: a denial whose filter could not be made for this client.
             case everything
         }
@@ -21,6 +23,7 @@ public struct ResolvedAccess: Sendable {
         static func allow(_ filter: TopicFilter) -> Rule { Rule(matcher: .filter(filter), allows: true) }
         static func deny(_ filter: TopicFilter) -> Rule { Rule(matcher: .filter(filter), allows: false) }
         static let denyEverything = Rule(matcher: .everything, allows: false)
+        static let denyWildcards = Rule(matcher: .wildcards, allows: false)
     }
 
     /// The rules for one kind of question.
@@ -81,6 +84,7 @@ extension ResolvedAccess.List {
             switch rule.matcher {
             case .filter(let filter): if filter.matches(topic) { return rule.allows }
             case .literal(let filter): if filter.matches(topic) { return rule.allows }
+            case .wildcards: break
             case .everything: return rule.allows
             }
         }
@@ -96,6 +100,7 @@ extension ResolvedAccess.List {
             switch rule.matcher {
             case .filter(let allowed): if FilterCover.covers(allowed.string, text) { return rule.allows }
             case .literal(let allowed): if allowed == wanted { return rule.allows }
+            case .wildcards: if wanted.hasWildcards { return rule.allows }
             case .everything: return rule.allows
             }
         }

@@ -21,22 +21,21 @@ struct ScramAuthenticator: Sendable {
     /// Answers one step.
     func authenticate(_ request: AuthenticationRequest) -> AuthenticationResult {
         let message = request.data.map { Array($0.readableBytesView) } ?? []
-        let address = request.info.remoteAddress
         if let state = request.state {
             guard let exchange = state.value(as: Exchange.self) else { return .refused(.notAuthorized) }
             var server = exchange.server
             let action = server.finish(message)
             guard case .accept(let username, let final) = action else {
-                users.note(username: exchange.username, address: address, isRight: false)
+                users.note(username: exchange.username, info: request.info, isRight: false)
                 return .refused(.notAuthorized)
             }
-            users.note(username: username, address: address, isRight: true)
+            users.note(username: username, info: request.info, isRight: true)
             return .completed(username: username, data: ByteBuffer(bytes: final))
         }
         guard let username = ScramServer.ClientFirst(message)?.username,
             // Where CONNECT names a user too, it is the same one.
             request.username.map({ $0.utf8.elementsEqual(username.utf8) }) ?? true,
-            !users.isLocked(username: username, address: address)
+            !users.isLocked(username: username, address: request.info.remoteAddress)
         else { return .refused(.notAuthorized) }
         var server = ScramServer()
         let action = server.start(message) { credential(of: $0, clientID: request.clientID) }

@@ -12,9 +12,9 @@ struct AddressLedger {
         var rate: TokenBucket
     }
 
-    private let openMax: Int
-    private let ratePerSecond: Int
-    private let burst: Int
+    private var openMax: Int
+    private var ratePerSecond: Int
+    private var burst: Int
     private var entries: [String: Entry] = [:]
     private var sweptNanoseconds: UInt64 = 0
 
@@ -22,6 +22,20 @@ struct AddressLedger {
         openMax = limits.connectionsPerAddressMax
         ratePerSecond = limits.connectionRatePerAddressMax
         burst = limits.connectionBurstPerAddressMax
+    }
+
+    /// Other limits count. With another rate, every address begins with a full burst of it.
+    mutating func take(_ limits: SiteServerLimits) {
+        openMax = limits.connectionsPerAddressMax
+        let hasOtherRate = ratePerSecond != limits.connectionRatePerAddressMax
+        let hasOtherBurst = burst != limits.connectionBurstPerAddressMax
+        ratePerSecond = limits.connectionRatePerAddressMax
+        burst = limits.connectionBurstPerAddressMax
+        guard hasOtherRate || hasOtherBurst else { return }
+        for (key, entry) in entries {
+            let rate = TokenBucket(capacity: burst, perSecond: ratePerSecond, now: sweptNanoseconds)
+            entries[key] = entry.open > 0 ? Entry(open: entry.open, rate: rate) : nil
+        }
     }
 
     /// Notes a connection, unless its address has too many or had too many in too short a time.

@@ -162,8 +162,8 @@ extension ClientConnection {
             remoteAddress: remoteAddress,
             certificateIdentity: certificateIdentity,
             useIdentityAsUsername: requiresIdentity || offersIdentity,
-            allowAnonymous: listener.allowAnonymous,
-            policy: listener.policy
+            allowAnonymous: state.listener.allowAnonymous,
+            policy: state.listener.policy
         )
         info.isTrusted = attachment?.bypassesAccess ?? false
         driver.core.opened(id, info: info, now: accepted)

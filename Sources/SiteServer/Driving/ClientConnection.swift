@@ -103,12 +103,24 @@ final class ClientConnection: ChannelInboundHandler {
         self.state = state
         self.listener = state.listener
         self.attachment = attachment
+        self.decoder = PacketDecoder(limits: Self.decoderLimits(driver, state))
+    }
+
+    private static func decoderLimits(_ driver: CoreDriver, _ state: ListenerState) -> DecoderLimits {
         var limits = driver.limits.decoder
-        if let bytes = listener.policy.packetBytesMax {
+        if let bytes = state.listener.policy.packetBytesMax {
             limits.maxPacketBytes = min(limits.maxPacketBytes, bytes)
             limits.maxConnectBytes = min(limits.maxConnectBytes, bytes)
         }
-        self.decoder = PacketDecoder(limits: limits)
+        return limits
+    }
+
+    /// Other limits are in force: they hold for a client that has not been told any.
+    func limitsChanged() {
+        switch phase {
+        case .opening, .awaitingConnect, .connecting: decoder.limits = Self.decoderLimits(driver, state)
+        case .connected, .closing, .closed: break
+        }
     }
 
     // MARK: - The life of the channel

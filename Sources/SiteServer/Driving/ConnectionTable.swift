@@ -10,7 +10,8 @@ struct ConnectionTable {
 
     private var slots: ContiguousArray<Slot> = []
     private var free: ContiguousArray<UInt32> = []
-    private let max: Int
+    /// Connections that it takes; those that are there stay when it falls below their number.
+    var max: Int
 
     /// Connections in the table.
     private(set) var count = 0

@@ -13,7 +13,8 @@ internal import NIOPosix
 final class CoreDriver {
     let loop: any EventLoop
     let core: BrokerCore
-    let limits: SiteServerLimits
+    /// Replaced by ``take(_:)`` alone.
+    private(set) var limits: SiteServerLimits
     /// How long records stay after every reader has passed them.
     let journalKeep: Duration
     let counters: ServerCounters
@@ -122,6 +123,19 @@ final class CoreDriver {
         tickTask?.cancel()
         tickTask = nil
         flushTask = {}
+    }
+
+    /// Puts other limits in force: for whoever connects from now on, and where a limit is about all connections
+    /// together, for the next one that comes. Options of sockets stay as they were made.
+    func take(_ limits: SiteServerLimits) {
+        let old = self.limits
+        self.limits = limits.clamped()
+        self.limits.outboundBytesMax = old.outboundBytesMax
+        self.limits.outboundResumeBytes = old.outboundResumeBytes
+        self.limits.outboundBytesHardMax = old.outboundBytesHardMax
+        table.max = self.limits.connectionsMax
+        addresses.take(self.limits)
+        handshakeDeadlines.seconds = self.limits.handshakeSeconds
     }
 
     // MARK: - Turns

@@ -6,13 +6,14 @@ struct DeadlineQueue {
     private var entries: ContiguousArray<(id: ConnectionID, dueNanoseconds: UInt64)> = []
     /// Entries before this one have been taken.
     private var head = 0
-    private let nanoseconds: UInt64
+    /// The time of those that enter. One that is shorter than before begins to hold when the entries of before are out.
+    var seconds: UInt64
 
-    init(seconds: UInt64) { nanoseconds = seconds &* 1_000_000_000 }
+    init(seconds: UInt64) { self.seconds = seconds }
 
     /// Starts the time of a connection.
     mutating func insert(_ id: ConnectionID, now: BrokerTime) {
-        entries.append((id, now.monotonicNanoseconds &+ nanoseconds))
+        entries.append((id, now.monotonicNanoseconds &+ seconds &* 1_000_000_000))
     }
 
     /// The next connection whose time is over.

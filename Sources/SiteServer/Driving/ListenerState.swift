@@ -23,4 +23,6 @@ struct ListenerSecurity: Sendable {
     let context: NIOSSLContext
     /// The lists of revoked certificates; nil if none are asked for.
     let revocation: RevocationCheck?
+    /// SHA-256 of the server's certificate, as hexadecimal digits: what tells one from the next.
+    let fingerprint: String
 }

@@ -65,6 +65,8 @@ struct NetworkPrefix: Sendable, Hashable {
 
     /// The four or sixteen bytes of an address.
     static func bytes(_ text: String) -> [UInt8]? {
+        // To C a text ends at U+0000: what stands behind it would come along unread.
+        guard !text.utf8.contains(0) else { return nil }
         var bytes = [UInt8](repeating: 0, count: 16)
         if inet_pton(AF_INET, text, &bytes) == 1 { return Array(bytes[..<4]) }
         return inet_pton(AF_INET6, text, &bytes) == 1 ? bytes : nil

@@ -1,4 +1,4 @@
-internal import Broker
+public import Broker
 internal import Logging
 internal import MQTT
 internal import NIOCore
@@ -13,8 +13,20 @@ public struct ListenerReload: Sendable, Hashable {
     /// Listeners that are new, gone, or bound or spoken to in another way than before. They stay as they are until the
     /// next start.
     public var needRestart: [String] = []
+    /// Listeners that have another certificate than before.
+    public var certificates: [Certificate] = []
     /// Connections that were closed because their certificates are revoked by now.
     public var closed = 0
+
+    /// A listener's certificate.
+    public struct Certificate: Sendable, Hashable {
+        /// The name of the listener.
+        public var listener: String
+        /// Where it was read.
+        public var file: String
+        /// Its SHA-256, as hexadecimal digits.
+        public var fingerprint: String
+    }
 }
 
 extension SiteServer {
@@ -25,9 +37,16 @@ extension SiteServer {
     /// Connections whose certificates are revoked by then are closed where
     /// ``SiteServerConfiguration/TLS/closesRevoked`` says so, before this returns.
     ///
-    /// - Parameter listeners: All listeners, known by their names.
+    /// - Parameters:
+    ///   - listeners: All listeners, known by their names.
+    ///   - limits: Other bounds of the server; nil leaves them.
+    ///   - broker: Other limits of the core; nil leaves them. See ``BrokerCore/reconfigure(_:policies:)``.
     /// - Throws: ``SiteServerError`` that names the file.
-    public func reload(listeners: [SiteServerConfiguration.Listener]) async throws -> ListenerReload {
+    public func reload(
+        listeners: [SiteServerConfiguration.Listener],
+        limits: SiteServerLimits? = nil,
+        broker: BrokerConfiguration? = nil
+    ) async throws -> ListenerReload {
         let known = try await onDriver { driver in
             Dictionary(driver.listeners.map { ($0.listener.name, $0.listener) }) { first, _ in first }
         }
@@ -39,7 +58,12 @@ extension SiteServer {
         report.needRestart += known.keys.filter { !given.contains($0) }.sorted()
         report.reloaded = same.map(\.name)
         let prepared = try await blockingPool.runIfActive { try same.map { try ListenerRenewal($0) } }
-        let suspects = try await onDriver { driver in driver.renew(prepared) }
+        let (suspects, certificates) = try await onDriver { driver in
+            if let limits { driver.take(limits) }
+            let certificates = driver.changedCertificates(prepared)
+            return (driver.renew(prepared, broker), certificates)
+        }
+        report.certificates = certificates
         report.closed = try await closeRevoked(suspects)
         logger.info(
             "Listeners are reloaded",
@@ -97,9 +121,25 @@ extension SiteServerConfiguration.Listener {
 }
 
 extension CoreDriver {
+    /// Those of the listeners whose certificate is not the one that is in force.
+    func changedCertificates(_ renewals: [ListenerRenewal]) -> [ListenerReload.Certificate] {
+        renewals.compactMap { renewal in
+            guard let tls = renewal.listener.tls, let fingerprint = renewal.security?.fingerprint,
+                let state = listeners.first(where: { $0.listener.name == renewal.listener.name }),
+                state.security?.fingerprint != fingerprint
+            else { return nil }
+            return .init(listener: renewal.listener.name, file: tls.certificateFile, fingerprint: fingerprint)
+        }
+    }
+
     /// Puts renewed listeners in force for whoever connects from now on. Returns those who are connected with a
     /// certificate and may have to go.
-    func renew(_ renewals: [ListenerRenewal]) -> [ConnectionID] {
+    func renew(_ renewals: [ListenerRenewal], _ broker: BrokerConfiguration?) -> [ConnectionID] {
+        defer {
+            let policies = listeners.map { ($0.listener.name, $0.listener.policy) }
+            core.reconfigure(broker ?? core.limits, policies: Dictionary(policies) { first, _ in first })
+            for connection in table.all { connection.limitsChanged() }
+        }
         var suspects: [ConnectionID] = []
         for renewal in renewals {
             let isChecked = renewal.security?.revocation != nil && renewal.listener.tls?.closesRevoked == true

@@ -1,3 +1,4 @@
+internal import Crypto
 internal import Foundation
 internal import NIOSSL
 internal import SwiftASN1
@@ -21,7 +22,8 @@ enum TLSContextFactory {
         _ tls: SiteServerConfiguration.TLS,
         listener: String
     ) throws(SiteServerError) -> ListenerSecurity {
-        var configuration = try serverConfiguration(tls, listener: listener)
+        let (serving, fingerprint) = try serverConfiguration(tls, listener: listener)
+        var configuration = serving
         let isModern = tls.profile == .modern || tls.minimumVersion == .tls13
         configuration.minimumTLSVersion = isModern ? .tlsv13 : .tlsv12
         configuration.cipherSuites = tls.ciphers ?? tls12Suites
@@ -46,7 +48,11 @@ enum TLSContextFactory {
             revocation = try revocationCheck(tls, authorities, listener: listener)
         }
         do {
-            return ListenerSecurity(context: try NIOSSLContext(configuration: configuration), revocation: revocation)
+            return ListenerSecurity(
+                context: try NIOSSLContext(configuration: configuration),
+                revocation: revocation,
+                fingerprint: fingerprint
+            )
         } catch {
             let doubt = tls.ciphers == nil ? "" : ", and are the ciphers known"
             throw failure(
@@ -60,14 +66,16 @@ enum TLSContextFactory {
     private static func serverConfiguration(
         _ tls: SiteServerConfiguration.TLS,
         listener: String
-    ) throws(SiteServerError) -> TLSConfiguration {
+    ) throws(SiteServerError) -> (configuration: TLSConfiguration, fingerprint: String) {
         let chain: [NIOSSLCertificate]
+        let fingerprint: String?
         do {
             chain = try NIOSSLCertificate.fromPEMFile(tls.certificateFile)
+            fingerprint = try chain.first.map { hexadecimal(SHA256.hash(data: try $0.toDERBytes())) }
         } catch {
             throw failure(listener, "certfile \(tls.certificateFile) is not a readable PEM certificate", error)
         }
-        guard !chain.isEmpty else {
+        guard let fingerprint else {
             throw failure(listener, "certfile \(tls.certificateFile) holds no certificate", nil)
         }
         let key: NIOSSLPrivateKey
@@ -76,10 +84,15 @@ enum TLSContextFactory {
         } catch {
             throw failure(listener, "keyfile \(tls.keyFile) is not a readable PEM private key", error)
         }
-        return TLSConfiguration.makeServerConfiguration(
+        let configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: completed(chain, from: tls.authorityFile).map { .certificate($0) },
             privateKey: .privateKey(key)
         )
+        return (configuration, fingerprint)
+    }
+
+    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+        bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
     }
 
     /// The chain with what cafile knows of those above it, if certfile holds the server's own certificate alone, as

@@ -43,7 +43,8 @@ struct SiteCommand: AsyncParsableCommand {
     func run() async throws {
         let source: SiteSource =
             if let mosquittoFile { .mosquitto(path: mosquittoFile, ports: ports) } else { .site(path: file ?? "") }
-        guard let configuration = source.read(Output.problem) else { throw ExitCode.failure }
+        let read = source.read({ Output.problem($0.description) }, note: Output.problem)
+        guard let configuration = read else { throw ExitCode.failure }
         let logger: Logger
         let node: SiteNode
         let pidFile: PIDFile?

@@ -99,8 +99,8 @@ struct StorageDoctor {
         let free = Int(clamping: UInt64(status.f_bavail) * UInt64(status.f_frsize))
         let used = usedBytes()
         let needed = max(0, maxBytes - used)
-        let text =
-            "\(SizeText.bytes(free)) free, \(SizeText.bytes(used)) used of journal.max_bytes \(SizeText.bytes(maxBytes))"
+        let share = "\(SizeText.bytes(used)) used of journal.max_bytes \(SizeText.bytes(maxBytes))"
+        let text = "\(SizeText.bytes(free)) free, \(share)"
         guard free < needed else { return .good(check, text) }
         return .warning(
             check,
@@ -193,14 +193,15 @@ struct StorageDoctor {
         }
         let found = measurements.map { measured -> DoctorFinding in
             let text =
-                "\(SizeText.count(measured.recordsPerCommit, "record")) to a commit: median \(Self.time(measured.medianMicroseconds)), "
-                + "p99 \(Self.time(measured.percentile99Microseconds)); expect up to "
+                "\(SizeText.count(measured.recordsPerCommit, "record")) to a commit: "
+                + "median \(Self.time(measured.medianMicroseconds)), p99 \(Self.time(measured.percentile99Microseconds)); expect up to "
                 + "\(Int(measured.recordsPerSecond)) messages/s of QoS 1 with that many under way"
             if measured.medianMicroseconds < Self.unbelievableMedianMicroseconds * Double(measured.recordsPerCommit) {
                 return .warning(
                     check,
                     "\(text): no device is so fast",
-                    "Find out who throws the syncs away: a file system in memory, a library such as eatmydata, a virtual disk."
+                    "Find out who throws the syncs away: a file system in memory, a library such as eatmydata, or a "
+                        + "virtual disk."
                 )
             }
             if measured.medianMicroseconds > Self.slowMedianMicroseconds

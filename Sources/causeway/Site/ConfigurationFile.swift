@@ -7,24 +7,29 @@ import SiteHandlers
 /// Reads a configuration file for a command that runs; what is wrong goes to `report`, all of it.
 enum ConfigurationFile {
     static func site(_ path: String) throws -> SiteConfiguration {
-        guard let loaded = site(path, Output.problem) else { throw ExitCode.failure }
+        let loaded = site(path, { Output.problem($0.description) }, note: Output.problem)
+        guard let loaded else { throw ExitCode.failure }
         return loaded
     }
 
-    static func site(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
-        loadSite(path, report).flatMap { accept($0, path, report) { $0.fileReferences } }
+    static func site(
+        _ path: String,
+        _ report: (ConfigurationProblem) -> Void,
+        note: (String) -> Void
+    ) -> SiteConfiguration? {
+        loadSite(path, note).flatMap { accept($0, path, report) { $0.fileReferences } }
     }
 
     /// The same without a look at the files that it names: they may be missing or open to others.
     static func siteText(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
-        loadSite(path, report).flatMap { accept($0, path, report) { _ in [] } }
+        loadSite(path, report).flatMap { accept($0, path, { report($0.description) }) { _ in [] } }
     }
 
     private static func loadSite(
         _ path: String,
-        _ report: (String) -> Void
+        _ note: (String) -> Void
     ) -> ConfigurationOutcome<SiteConfiguration>? {
-        read(path, report).map { text in
+        read(path, note).map { text in
             SiteConfiguration.load(
                 text: text,
                 file: path,
@@ -39,8 +44,9 @@ enum ConfigurationFile {
             accept(
                 CloudConfiguration.load(text: text, file: path, environment: ProcessInfo.processInfo.environment),
                 path,
-                Output.problem
-            ) { $0.fileReferences }
+                { Output.problem($0.description) },
+                references: { $0.fileReferences }
+            )
         }
         guard let loaded else { throw ExitCode.failure }
         return loaded
@@ -67,12 +73,12 @@ enum ConfigurationFile {
     private static func accept<Value>(
         _ outcome: ConfigurationOutcome<Value>,
         _ path: String,
-        _ report: (String) -> Void,
-        _ references: (Value) -> [FileReference]
+        _ report: (ConfigurationProblem) -> Void,
+        references: (Value) -> [FileReference]
     ) -> Value? {
         var problems = outcome.problems
         if let value = outcome.value { problems += FileChecks.check(references(value), file: path) }
-        for problem in problems { report(problem.description) }
+        for problem in problems { report(problem) }
         return problems.contains { $0.severity == .error } ? nil : outcome.value
     }
 }

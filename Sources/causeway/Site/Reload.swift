@@ -46,6 +46,8 @@ struct LoadedConfiguration<Configuration: Sendable>: Sendable {
 /// Why a configuration cannot be used: one line for each problem, with file and line.
 struct ReloadRefusal: Error, CustomStringConvertible {
     var problems: [String]
+    /// What the auditor is to know beyond the refusal itself.
+    var events: [AuditEvent] = []
     var description: String { problems.joined(separator: "\n") }
 }
 

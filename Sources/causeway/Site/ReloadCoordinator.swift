@@ -73,18 +73,20 @@ actor ReloadCoordinator<Configuration: Sendable> {
         do {
             loaded = try await load()
         } catch {
-            return refuse(Self.problems(error), cause)
+            return refuse(Self.problems(error), Self.events(error), cause)
         }
         // All of them, so that all problems are told at once.
         var problems: [String] = []
+        var events: [AuditEvent] = []
         for part in parts {
             do {
                 prepared.append((part.name, try await part.prepare(loaded.value, replacing: current)))
             } catch {
                 problems += Self.problems(error).map { "\(part.name): \($0)" }
+                events += Self.events(error)
             }
         }
-        guard problems.isEmpty else { return refuse(problems, cause) }
+        guard problems.isEmpty else { return refuse(problems, events, cause) }
         return await commit(loaded, prepared, cause)
     }
 
@@ -103,7 +105,7 @@ actor ReloadCoordinator<Configuration: Sendable> {
                 notes.events += more.events
             } catch {
                 problems += Self.problems(error).map { "\(part.name): \($0)" }
-                if index == 0 { return refuse(problems, cause) }
+                if index == 0 { return refuse(problems, Self.events(error), cause) }
             }
         }
         current = loaded.value
@@ -132,16 +134,19 @@ actor ReloadCoordinator<Configuration: Sendable> {
         return .applied(needRestart: needRestart)
     }
 
-    private func refuse(_ problems: [String], _ cause: ReloadCause) -> ReloadOutcome {
+    private func refuse(_ problems: [String], _ events: [AuditEvent], _ cause: ReloadCause) -> ReloadOutcome {
         for problem in problems.prefix(Self.problemsMax) {
             logger.error(
                 "A changed configuration is refused; the old one stays",
                 metadata: ["cw_problem": "\(problem)"]
             )
         }
+        for event in events { audit?.record(event) }
         audit?.record(AuditEvent(.configurationRefused, subject: cause.subject, reason: problems.first))
         return .refused(problems)
     }
+
+    private static func events(_ error: any Error) -> [AuditEvent] { (error as? ReloadRefusal)?.events ?? [] }
 
     private static func problems(_ error: any Error) -> [String] {
         (error as? ReloadRefusal)?.problems ?? ["\(error)"]

@@ -12,7 +12,7 @@ enum ReloadSettings {
         ("bridges", { $0.bridges != $1.bridges }),
         ("compatibility", { $0.compatibility != $1.compatibility }),
         ("client_id_ownership", { $0.clientIDOwnership != $1.clientIDOwnership }),
-        ("limits", { $0.limits != $1.limits }),
+        ("limits.max_outgoing_bytes", { $0.limits.maxOutgoingBytes != $1.limits.maxOutgoingBytes }),
         ("sys_interval", { $0.sysInterval != $1.sysInterval }),
         ("audit", { $0.audit != $1.audit }),
         ("reload", { $0.reload != $1.reload }),

@@ -14,10 +14,15 @@ final class SiteAccess: Sendable {
         fileprivate var passwords: [String: PasswordFile] = [:]
         fileprivate var usersOf: [String?: UsersParts] = [:]
         fileprivate var dynamicSecurity: [String: DynamicSecurity] = [:]
-        fileprivate var allowsAnonymous: Bool
-        /// Lockouts of the readings before.
+        /// By the name of the listener.
+        fileprivate var allowsAnonymous: [String: Bool]
+        /// Lockouts at doors that there are no more.
         fileprivate var lockoutsBefore: UInt64 = 0
 
+        /// Password hashes worked out for the readings before.
+        fileprivate var hashesBefore: UInt64 = 0
+
+        fileprivate var hashes: UInt64 { usersOf.values.reduce(hashesBefore) { $0 &+ $1.passwords.hashes } }
         fileprivate var lockouts: UInt64 { usersOf.values.reduce(lockoutsBefore) { $0 &+ $1.passwords.lockouts } }
     }
 
@@ -42,6 +47,13 @@ final class SiteAccess: Sendable {
     /// Closed while rules are read again.
     let gate = ReloadGate()
     private let state: Mutex<Reading>
+    private let attached = Mutex<Attached?>(nil)
+
+    /// Who hears of changes.
+    private struct Attached {
+        weak var server: SiteServer?
+        let audit: (any AuditSink)?
+    }
 
     /// Reads what a configuration names.
     convenience init(_ configuration: SiteConfiguration) async throws {
@@ -56,28 +68,32 @@ final class SiteAccess: Sendable {
     /// How often a user was locked out at an address since the start.
     var lockouts: UInt64 { state.withLock { $0.lockouts } }
 
+    /// Password hashes worked out since the start.
+    var passwordHashes: UInt64 { state.withLock { $0.hashes } }
+
     /// Performs administrators' commands where dynamic security is configured.
     var controlPlane: (any ControlPlane)? {
         state.withLock { $0.dynamicSecurity.min { $0.key < $1.key }?.value }
     }
 
-    /// Tells the server of every change that administrators make, and the auditor of what they did.
+    /// Tells the server of every change that administrators make, and the auditor of what they did and of lockouts.
     func attach(_ server: SiteServer, audit: (any AuditSink)?) {
-        for dynamicSecurity in state.withLock({ Array($0.dynamicSecurity.values) }) {
-            observe(dynamicSecurity, server, audit)
-        }
+        attached.withLock { $0 = Attached(server: server, audit: audit) }
+        observe(state.withLock { $0 })
     }
 
-    private func observe(_ dynamicSecurity: DynamicSecurity, _ server: SiteServer, _ audit: (any AuditSink)?) {
-        dynamicSecurity.observe(
-            DynamicSecurity.Observer(
-                changed: { [weak self, weak server] change in
-                    self?.refresh()
-                    server?.accessChanged(change)
-                },
-                audit: { audit?.record($0) }
-            )
+    private func observe(_ reading: Reading) {
+        guard let attached = attached.withLock({ $0 }) else { return }
+        let audit = attached.audit
+        for parts in reading.usersOf.values { parts.passwords.observeLockouts { audit?.record($0) } }
+        let observer = DynamicSecurity.Observer(
+            changed: { [weak self, weak server = attached.server] change in
+                self?.refresh()
+                server?.accessChanged(change)
+            },
+            audit: { audit?.record($0) }
         )
+        for dynamicSecurity in reading.dynamicSecurity.values { dynamicSecurity.observe(observer) }
     }
 
     /// Puts what dynamic security says now in place of what it said.
@@ -96,7 +112,9 @@ final class SiteAccess: Sendable {
     func adopt(_ reading: Reading) throws -> AccessChange {
         let old = state.withLock { $0 }
         var reading = reading
-        var change = AccessChange(revokesAnonymous: old.allowsAnonymous && !reading.allowsAnonymous)
+        var change = AccessChange()
+        change.revokesAnonymous =
+            old.allowsAnonymous.values.contains(true) && !reading.allowsAnonymous.values.contains(true)
         for (path, file) in old.passwords {
             // A file that is no longer named lets nobody in any more.
             let other = try reading.passwords[path] ?? PasswordFile(text: "", path: path, allowsEmpty: true)
@@ -107,7 +125,17 @@ final class SiteAccess: Sendable {
             change.formUnion(try running.reload())
             reading.dynamicSecurity[path] = running
         }
-        reading.lockoutsBefore = old.lockouts
+        reading.hashesBefore = old.hashes
+        reading.lockoutsBefore = old.lockoutsBefore
+        for (scope, parts) in old.usersOf {
+            // Whoever is locked out stays so, whatever the files say now.
+            if let successor = reading.usersOf[scope] {
+                successor.passwords.keepLockouts(of: parts.passwords)
+            } else {
+                reading.lockoutsBefore &+= parts.passwords.lockouts
+            }
+        }
+        observe(reading)
         state.withLock { $0 = reading }
         refresh()
         return change
@@ -161,7 +189,7 @@ final class SiteAccess: Sendable {
             passwords: passwords,
             usersOf: usersOf,
             dynamicSecurity: dynamicSecurity,
-            allowsAnonymous: configuration.listeners.contains { $0.allowAnonymous }
+            allowsAnonymous: Dictionary(configuration.listeners.map { ($0.name, $0.allowAnonymous) }) { $0 || $1 }
         )
     }
 
@@ -224,7 +252,10 @@ extension SiteAccess: Authenticator {
         completion: @escaping @Sendable (AuthenticationResult) -> Void
     ) {
         gate.pass { [self] in
-            let door = state.withLock { $0.door }
+            let (door, allowsAnonymous) = state.withLock { ($0.door, $0.allowsAnonymous[request.info.listener]) }
+            var request = request
+            // The connection may have come before the reload.
+            request.info.allowAnonymous = allowsAnonymous ?? request.info.allowAnonymous
             door.authenticate(request, completion: completion)
         }
     }

@@ -42,10 +42,12 @@ struct SiteConsoleSource: ConsoleSource {
     }
 
     private var accessMetrics: [MetricFamily] {
-        let lockouts = MetricFamily.counter("causeway_lockouts", "Users locked out at an address", access.lockouts)
-        guard let audit = audit?.statistics else { return [lockouts] }
-        return [
-            lockouts,
+        let passwords: [MetricFamily] = [
+            .counter("causeway_lockouts", "Users locked out at an address", access.lockouts),
+            .counter("causeway_password_hashes", "Password hashes worked out", access.passwordHashes),
+        ]
+        guard let audit = audit?.statistics else { return passwords }
+        return passwords + [
             .counter("causeway_audit_records", "Records written to the audit log", audit.written),
             .counter("causeway_audit_lost", "Records that the audit log could not take", audit.lost),
             .gauge("causeway_audit_waiting", "Records that wait for the disk", Double(audit.waiting)),

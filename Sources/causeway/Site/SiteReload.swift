@@ -24,8 +24,10 @@ final class SiteReload: Sendable {
             logger: logger,
             watch: { holder.watch?.watch($0) },
             load: {
-                var problems: [String] = []
-                guard let loaded = source.read({ problems.append($0) }) else { throw ReloadRefusal(problems: problems) }
+                var refusal = ReloadRefusal(problems: [])
+                guard let loaded = source.read({ refusal.add($0) }, note: { refusal.problems.append($0) }) else {
+                    throw refusal
+                }
                 return LoadedConfiguration(value: loaded, files: ReloadSettings.files(loaded))
             }
         )
@@ -54,6 +56,17 @@ final class SiteReload: Sendable {
     }
 }
 
+extension ReloadRefusal {
+    /// Notes a problem, and for the auditor if it is with the files of a listener's TLS.
+    fileprivate mutating func add(_ problem: ConfigurationProblem) {
+        problems.append(problem.description)
+        guard problem.severity == .error, problem.path.hasPrefix("listeners"),
+            problem.purpose == .certificates || problem.purpose == .privateKey
+        else { return }
+        events.append(AuditEvent(.certificateRefused, subject: problem.path, reason: problem.message))
+    }
+}
+
 /// Breaks the circle of the coordinator, which says what is watched, and the watch, which asks it to act.
 private final class WatchHolder: Sendable {
     private let state = Mutex<FileWatch?>(nil)
@@ -64,19 +77,33 @@ private final class WatchHolder: Sendable {
     }
 }
 
-/// Certificates, authorities, revocation lists, limits and policies of listeners.
+/// Limits of the node; certificates, authorities, revocation lists, limits and policies of listeners.
 private struct ListenerReloading: Reloadable {
     let server: SiteServer
     var name: String { "listeners" }
 
     func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
-        let listeners = SiteServerConfiguration(new).listeners
+        let next = SiteServerConfiguration(new)
+        let broker = BrokerConfiguration(new, instanceID: "")
         return PreparedReload { [server] in
-            let report = try await server.reload(listeners: listeners)
-            return ReloadNotes(
-                applied: report.reloaded.map { "listener \($0)" },
-                needRestart: report.needRestart.map { "listener \($0)" }
-            )
+            do {
+                let report = try await server.reload(listeners: next.listeners, limits: next.limits, broker: broker)
+                return ReloadNotes(
+                    applied: ["limits"] + report.reloaded.map { "listener \($0)" },
+                    needRestart: report.needRestart.map { "listener \($0)" },
+                    events: report.certificates.map { change in
+                        AuditEvent(
+                            .certificateReloaded,
+                            listener: change.listener,
+                            subject: change.file,
+                            reason: "SHA-256 \(change.fingerprint)"
+                        )
+                    }
+                )
+            } catch let error as SiteServerError where error.code == .tlsConfiguration {
+                let refused = AuditEvent(.certificateRefused, reason: "\(error)")
+                throw ReloadRefusal(problems: ["\(error)"], events: [refused])
+            }
         }
     }
 }

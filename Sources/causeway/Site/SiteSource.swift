@@ -16,27 +16,33 @@ enum SiteSource: Sendable {
         }
     }
 
-    /// Reads it. What is wrong is handed to `report`, all of it, and then there is no configuration.
-    func read(_ report: (String) -> Void) -> SiteConfiguration? {
+    /// Reads it. What is wrong is handed to `report`, all of it, and then there is no configuration. A file that cannot
+    /// be read, and what Mosquitto's options mean here, goes to `note`.
+    func read(_ report: (ConfigurationProblem) -> Void, note: (String) -> Void) -> SiteConfiguration? {
         switch self {
-        case .site(let path): ConfigurationFile.site(path, report)
-        case .mosquitto(let path, let ports): mosquitto(path, ports, report)
+        case .site(let path): ConfigurationFile.site(path, report, note: note)
+        case .mosquitto(let path, let ports): mosquitto(path, ports, report, note)
         }
     }
 
-    private func mosquitto(_ path: String, _ ports: [Int], _ report: (String) -> Void) -> SiteConfiguration? {
+    private func mosquitto(
+        _ path: String,
+        _ ports: [Int],
+        _ report: (ConfigurationProblem) -> Void,
+        _ tell: (String) -> Void
+    ) -> SiteConfiguration? {
         let outcome = MosquittoSettings.load(file: path)
-        for problem in outcome.problems { report(problem.description) }
+        for problem in outcome.problems { report(problem) }
         guard let settings = outcome.value else { return nil }
         var notes = settings.notes
         let options = SiteConfiguration.MosquittoOptions(hostName: ProcessInfo.processInfo.hostName, ports: ports)
         var configuration = SiteConfiguration(mosquitto: settings, options: options, notes: &notes)
         configuration.journal.marker = settings.databasePath
         var seen: Set<MosquittoNote> = []
-        for note in notes where note.effect != .moot && seen.insert(note).inserted { report("\(note)") }
+        for note in notes where note.effect != .moot && seen.insert(note).inserted { tell("\(note)") }
         guard !notes.contains(where: { $0.effect == .impossible }) else { return nil }
         let problems = FileChecks.check(configuration.fileReferences, file: path)
-        for problem in problems { report(problem.description) }
+        for problem in problems { report(problem) }
         return problems.contains { $0.severity == .error } ? nil : configuration
     }
 }

@@ -52,7 +52,8 @@ struct JournalVerification: Encodable {
                     first: sequence,
                     last: sequence,
                     message:
-                        "record \(sequence) passes its checksum and is not understood: was it written by a newer version?"
+                        "record \(sequence) passes its checksum and is not understood: "
+                        + "was it written by a newer version?"
                 )
             )
         }

@@ -10,6 +10,8 @@ from collections import Counter, namedtuple
 Expected = namedtuple("Expected", "must may one_of")
 
 READ, WRITE = "read", "write"
+# From the request of a change to the moment from which it has to hold for everybody.
+REVOCATION_SECONDS = 1.0
 
 
 def matches(topic_filter, topic):
@@ -33,6 +35,13 @@ def unshared(topic_filter):
     return None, topic_filter
 
 
+def permits(lines, access, topic):
+    """Denials first, then what is allowed; what nobody mentions is denied."""
+    if any(kind == "deny" and matches(topic_filter, topic) for kind, topic_filter in lines):
+        return False
+    return any(kind in (access, "readwrite") and matches(topic_filter, topic) for kind, topic_filter in lines)
+
+
 class Session:
     def __init__(self, persistent):
         self.persistent = persistent
@@ -53,14 +62,22 @@ class Model:
         self.retained = {}
 
     def allowed(self, client, access, topic):
-        """Denials first, then what is allowed; what nobody mentions is denied."""
-        lines = self.rules.get(client, [])
-        if any(kind == "deny" and matches(topic_filter, topic) for kind, topic_filter in lines):
-            return False
-        return any(kind in (access, "readwrite") and matches(topic_filter, topic) for kind, topic_filter in lines)
+        """What the client's rules of now say."""
+        return permits(self.rules.get(client, []), access, topic)
 
-    def message(self, topic, payload, qos):
-        """A message goes to everybody who should have it."""
+    def message(self, topic, payload, qos, before=None):
+        """A message goes to everybody who should have it.
+
+        `before`: (client, rules) of one whose rules were others while the message was under way.
+        """
+        def rights(client):
+            """Whether it may certainly read the topic, and whether it possibly may."""
+            now = self.allowed(client, READ, topic)
+            if before is None or before[0] != client:
+                return now, now
+            then = permits(before[1], READ, topic)
+            return now and then, now or then
+
         must, may, groups = set(), set(), {}
         for client, session in self.sessions.items():
             best = -1
@@ -74,16 +91,17 @@ class Model:
                     groups.setdefault(topic_filter, set()).add((client, granted))
             if best < 0:
                 continue
+            is_certain, is_possible = rights(client)
             if client in self.online:
-                if self.allowed(client, READ, topic):
-                    must.add((client, payload))
+                if is_possible:
+                    (must if is_certain else may).add((client, payload))
             elif session.persistent and min(best, qos) > 0:
-                session.queue.append([payload, topic, self.allowed(client, READ, topic)])
+                session.queue.append([payload, topic, is_certain])
         one_of = []
         for members in groups.values():
-            served = {client for client, _ in members if client in self.online and self.allowed(client, READ, topic)}
+            served = {client for client, _ in members if client in self.online and rights(client)[1]}
             may |= {(client, payload) for client in served}
-            if served:
+            if any(rights(client)[0] for client in served):
                 one_of.append((frozenset(served), payload))
             for client, granted in members:
                 # It may wait for somebody of the group who is away.
@@ -116,6 +134,26 @@ class Model:
                 # What is denied meanwhile may have been thrown away.
                 item[2] = item[2] and self.allowed(client, READ, item[1])
         return Expected(set(), set(), []), None
+
+    def race_step(self, step):
+        """Messages that were published before a reader's rules changed and answered after it."""
+        client = step["client"]
+        before = (client, self.rules.get(client, []))
+        _, wrong = self.rules_step(step)
+        must, may, one_of = set(), set(), []
+        for (topic, payload), reason in zip(step["messages"], step["outcome"]["reasons"]):
+            is_allowed = self.allowed(step["publisher"], WRITE, topic)
+            if is_allowed != (reason < 0x80):
+                wrong = f"{payload} was answered with {reason:#x}"
+            if is_allowed:
+                expected = self.message(topic, payload, 1, before)
+                must, may, one_of = must | expected.must, may | expected.may, one_of + expected.one_of
+        return Expected(must, may, one_of), wrong
+
+    def withdrawn(self, step, client, payload):
+        """Whether a delivery of this step is of a message that its receiver had lost the right to meanwhile."""
+        topics = {payload: topic for topic, payload in step.get("messages", [])}
+        return client == step["client"] and payload in topics and not self.allowed(client, READ, topics[payload])
 
     def connect_step(self, step):
         client, outcome = step["client"], step["outcome"]
@@ -236,7 +274,7 @@ class Model:
         for session in self.sessions.values():
             for item in session.queue:
                 item[2] = item[2] and not any(item[0] == payload for _, payload in may)
-        is_right = step["op"] in ("rules", "remove", "restore") and client == step["client"]
+        is_right = step["op"] in ("rules", "race", "remove", "restore") and client == step["client"]
         return may, None if is_right else f"{client} was disconnected"
 
     def apply(self, step):
@@ -250,54 +288,28 @@ class Model:
 def judge(steps):
     """Everything that is wrong with a run: (index of the step, kind, what).
 
-    What waited for a session, and what is retained, may come a little after the CONNACK or the SUBACK: it has to come
-    before the end, unless the client goes away or loses its right first. What is allowed to come then may be as late.
+    A step ends when the broker has given out everything that it caused, so there is no lateness: what must arrive has
+    arrived in its step, and whatever else arrives in it is unauthorised. Messages under way while the rules change are
+    steps of their own, and there a right that the receiver had at any instant of the step makes a delivery good.
     """
-    model, found, topics, late, excused = Model(), [], {}, {}, set()
+    model, found = Model(), []
     for index, step in enumerate(steps):
-        if step["op"] == "publish":
-            topics[step["payload"]] = step["topic"]
-        elif step.get("will"):
-            topics[step["will"][1]] = step["will"][0]
-        # Who is still handed something out, and what was on the way when the rules changed.
-        waiting = {client for client, _ in late}
-        sent = {pair for pair in {*late, *excused} if model.allowed(pair[0], READ, topics[pair[1]])}
         expected, wrong = model.apply(step)
         if wrong:
             found.append((index, "outcome", f"{step['op']}: {wrong}"))
-        copies = Counter((client, payload) for client, payloads in step["got"].items() for payload in payloads)
-        got = set(copies)
+        got = {(client, payload) for client, payloads in step["got"].items() for payload in payloads}
         members = {(client, payload) for group, payload in expected.one_of for client in group}
         for client, payload in sorted(got - expected.must - expected.may - members):
-            is_due = (client, payload) in late or (client, payload) in excused
-            was_sent = step["op"] == "rules" and (client, payload) in sent
-            if is_due and (was_sent or model.allowed(client, READ, topics[payload])):
-                late.pop((client, payload), None)
-            else:
-                found.append((index, "unauthorised", f"{client} got {payload}"))
-        for pair in got & (expected.must | expected.may | members):
-            # A second copy beside the one of this step is one that was due before.
-            if copies[pair] > 1:
-                late.pop(pair, None)
-        if step["op"] in ("connect", "subscribe"):
-            excused |= expected.may
-        if step["op"] == "publish" and step["retain"]:
-            # A hand-out of retained messages that goes on may come upon this one as well.
-            excused |= {pair for pair in expected.must | expected.may if pair[0] in waiting}
-        for pair in sorted(expected.must - got):
-            # Live messages keep their order behind what is still handed out to the same client.
-            if step["op"] in ("connect", "subscribe") or pair[0] in waiting:
-                late[pair] = index
-            else:
-                found.append((index, "denied", f"{pair[0]} did not get {pair[1]}"))
+            found.append((index, "unauthorised", f"{client} got {payload}"))
+        for client, payload in sorted(expected.must - got):
+            found.append((index, "denied", f"{client} did not get {payload}"))
         for group, payload in expected.one_of:
             if not any((client, payload) in got for client in group):
                 found.append((index, "denied", f"nobody of {sorted(group)} got {payload}"))
-        for client, payload in list(late):
-            if client not in model.online or not model.allowed(client, READ, topics[payload]):
-                del late[client, payload]
-                excused.add((client, payload))
-    found += [(index, "denied", f"{client} never got {payload}") for (client, payload), index in late.items()]
+        if step.get("took", 0) > REVOCATION_SECONDS:
+            withdrawn = {(client, payload) for client, payload in got if model.withdrawn(step, client, payload)}
+            found += [(index, "unauthorised", f"{client} got {payload}, and the change took too long")
+                      for client, payload in sorted(withdrawn)]
     return found
 
 
@@ -309,7 +321,7 @@ def expectations(steps):
             "online": set(model.online), "removed": set(model.removed), "retained": dict(model.retained),
             "subscriptions": {client: dict(session.subscriptions) for client, session in model.sessions.items()},
             "queues": {client: [list(item) for item in session.queue] for client, session in model.sessions.items()},
-            "wills": dict(model.wills),
+            "wills": dict(model.wills), "rules": dict(model.rules),
         }
         expected, _ = model.apply(step)
         yield index, step, before, expected, model

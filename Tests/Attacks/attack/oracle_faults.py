@@ -1,4 +1,4 @@
-"""Ten faults planted into what was observed; a judge who misses one is no judge.
+"""Faults planted into what was observed; a judge who misses one is no judge.
 
 Each takes the steps of a run that was right and spoils one delivery or one outcome, as a broker with that defect would
 have. It answers the spoilt steps, or None when the run has no place for it.
@@ -6,7 +6,7 @@ have. It answers the spoilt steps, or None when the run has no place for it.
 
 import copy
 
-from .oracle import READ, WRITE, expectations, matches, unshared
+from .oracle import READ, REVOCATION_SECONDS, WRITE, expectations, matches, permits, unshared
 
 
 def spoil(steps, index, change):
@@ -57,7 +57,7 @@ def a_revoked_reader_still_gets_messages(steps):
     """The rules of before go on to count."""
     earlier = {}
     for index, step, before, _, model in expectations(steps):
-        if step["op"] == "rules":
+        if step["op"] in ("rules", "race"):
             earlier[step["client"]] = earlier.get(step["client"], []) + [model.rules.get(step["client"], [])]
         if step["op"] != "publish" or not model.allowed(step["client"], WRITE, step["topic"]):
             continue
@@ -154,10 +154,49 @@ def nobody_of_a_group_gets_a_message(steps):
     return None
 
 
+def a_message_comes_a_step_late(steps):
+    for index, step, _, expected, _ in expectations(steps):
+        for client, payload in sorted(expected.must):
+            if step["op"] == "publish" and index + 1 < len(steps):
+                spoilt = spoil(steps, index, remove(client, payload))
+                add(client, payload)(spoilt[index + 1])
+                return spoilt
+    return None
+
+
+def a_message_under_way_is_lost(steps):
+    for index, step, _, expected, _ in expectations(steps):
+        for client, payload in sorted(expected.must):
+            if step["op"] == "race":
+                return spoil(steps, index, remove(client, payload))
+    return None
+
+
+def a_message_under_way_reaches_who_never_had_the_right(steps):
+    for index, step, before, _, model in expectations(steps):
+        client = step["client"]
+        if step["op"] != "race" or client not in before["online"]:
+            continue
+        for (topic, payload), reason in zip(step["messages"], step["outcome"]["reasons"]):
+            then = permits(before["rules"].get(client, []), READ, topic)
+            if reason < 0x80 and not then and not model.allowed(client, READ, topic):
+                return spoil(steps, index, add(client, payload))
+    return None
+
+
+def a_revocation_takes_too_long(steps):
+    for index, step, _, _, model in expectations(steps):
+        for payload in step["got"].get(step["client"], []):
+            if step["op"] == "race" and model.withdrawn(step, step["client"], payload):
+                return spoil(steps, index, lambda one: one.update(took=REVOCATION_SECONDS + 0.1))
+    return None
+
+
 FAULTS = [
     a_delivery_is_lost, a_denied_reader_gets_a_live_message, a_denied_publish_is_delivered,
     a_revoked_reader_still_gets_messages, a_denied_retained_message_is_handed_out,
     what_a_revoked_publisher_retained_is_handed_out, a_queue_is_delivered_after_revocation,
     a_will_is_sent_against_the_rules, a_member_of_no_group_gets_a_shared_message, a_message_comes_after_unsubscribing,
-    a_removed_user_is_let_in, nobody_of_a_group_gets_a_message,
+    a_removed_user_is_let_in, nobody_of_a_group_gets_a_message, a_message_comes_a_step_late,
+    a_message_under_way_is_lost, a_message_under_way_reaches_who_never_had_the_right, a_revocation_takes_too_long,
 ]

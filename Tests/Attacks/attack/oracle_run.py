@@ -16,6 +16,8 @@ WORDS = ["a", "b", "c"]
 STEPS = 40
 # Every client may read a topic of its own, which no random filter reaches: what comes on it came behind everything else.
 BARRIER = "barrier"
+# Of the administrator's: its durable session makes the journal hold what is published to its barrier.
+KEEPER = "keeper"
 # How long a change of the rules may take before the run counts it as not done.
 CHANGE_SECONDS = 20.0
 
@@ -59,7 +61,7 @@ class AclFile:
         # The administrator may publish to the newest version's topic alone: that tells when the rules are in force.
         head = (
             "user bystander\ntopic readwrite bystander/#\n\n"
-            f"user admin\ntopic readwrite s/#\ntopic write {BARRIER}/#\ntopic write version/{self.version}\n"
+            f"user admin\ntopic readwrite s/#\ntopic readwrite {BARRIER}/#\ntopic write version/{self.version}\n"
         )
         self.acl.write_text(head + "\n" + "\n".join(blocks))
         self.passwords.write_text("".join(
@@ -179,8 +181,9 @@ class DynamicSecurity:
 class Sequence:
     """One run: what it does is decided by the seed alone, what it sees goes into `steps`."""
 
-    def __init__(self, target, backend, admin, seed):
+    def __init__(self, target, backend, admin, keeper, seed):
         self.target = target
+        self.keeper = keeper
         self.backend = backend
         self.admin = admin
         self.random = random.Random(seed)
@@ -221,7 +224,10 @@ class Sequence:
 
     def log(self, op, client, outcome=None, **more):
         """Writes a step down, with everything that has come since the last one."""
-        self.admin.publish(f"{BARRIER}/nobody", b"")
+        # The keeper's session is durable: the acknowledgement says that everything the journal held before is out.
+        self.admin.publish(f"{BARRIER}/{KEEPER}", b"")
+        self.keeper.ping()
+        self.keeper.messages.clear()
         got, closed = {}, []
         for name, peer in list(self.peers.items()):
             try:
@@ -298,6 +304,9 @@ class Sequence:
         reason = self.peers[client].subscribe((chosen, self.random.randrange(3)))[0]
         if reason < 0x80:
             self.subscribed[client].append(chosen)
+        if not self.peers_clean[client]:
+            # Retained messages wait in its queue for the journal.
+            self.wait_behind_queue(client, self.peers[client])
         self.log("subscribe", client, {"reason": reason}, filter=chosen)
 
     def unsubscribe(self, client):
@@ -317,8 +326,30 @@ class Sequence:
 
     def rules(self, client):
         lines = self.lines()
-        self.changes.append(self.backend.rules(client, lines))
-        self.log("rules", client, lines=lines)
+        took = self.backend.rules(client, lines)
+        self.changes.append(took)
+        self.log("rules", client, lines=lines, took=took)
+
+    def race(self, client):
+        """A reader's rules change while messages are on their way to it: published before, answered after."""
+        publishers = [one for one in self.peers if one != client]
+        if not publishers:
+            self.rules(client)
+            return
+        publisher, lines = self.random.choice(publishers), self.lines()
+        peer = self.peers[publisher]
+        sent = [(self.topic(), f"message {next(self.numbers)}") for _ in range(self.random.randrange(2, 12))]
+        peer.send(b"".join(
+            packets.publish(topic, payload, 1, packet_id=number) for number, (topic, payload) in enumerate(sent, 1)
+        ))
+        took = self.backend.rules(client, lines)
+        self.changes.append(took)
+        reasons = {}
+        while len(reasons) < len(sent):
+            body = peer.expect(packets.PUBACK)
+            reasons[int.from_bytes(body[:2], "big")] = body[2] if len(body) > 2 else 0
+        outcome = {"reasons": [reasons[number] for number in range(1, len(sent) + 1)]}
+        self.log("race", client, outcome, publisher=publisher, lines=lines, messages=sent, took=took)
 
     def remove(self, client):
         self.changes.append(self.backend.remove(client))
@@ -357,13 +388,11 @@ class Sequence:
                 self.random.choice([self.connect, self.connect, self.rules])(client)
             else:
                 choices = [self.publish] * 12 + [self.subscribe] * 5 + [
-                    self.rules, self.rules, self.rules, self.leave, self.drop, self.drop, self.connect, self.remove,
+                    self.rules, self.rules, self.race, self.race, self.leave, self.drop, self.drop, self.connect, self.remove,
                 ]
                 if self.subscribed[client]:
                     choices.append(self.unsubscribe)
                 self.random.choice(choices)(client)
-        for peer in self.peers.values():
-            peer.drain(0.1)
         self.log("settle", "")
         self.clean()
         return self.steps
@@ -391,10 +420,14 @@ def play(target, backend, seeds):
         # A change of the administrator's own rights may have ended its first connection.
         admin.enter("admin", username="admin", password=password("admin"))
         backend.attach(target, admin)
-        for seed in seeds:
-            sequence = Sequence(target, backend, admin, seed)
-            try:
-                yield seed, sequence.run(), sequence.changes
-            finally:
-                for peer in sequence.peers.values():
-                    peer.close()
+        with Peer(target.port) as keeper:
+            keeper.enter(KEEPER, clean=False, items=[packets.session_expiry(600)], username="admin",
+                         password=password("admin"))
+            assert keeper.subscribe((f"{BARRIER}/{KEEPER}", 1))[0] < 0x80
+            for seed in seeds:
+                sequence = Sequence(target, backend, admin, keeper, seed)
+                try:
+                    yield seed, sequence.run(), sequence.changes
+                finally:
+                    for peer in sequence.peers.values():
+                        peer.close()

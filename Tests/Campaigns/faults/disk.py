@@ -22,6 +22,10 @@ def is_possible():
         return "mounting needs root"
     if not shutil.which("mkfs.ext4") or not shutil.which("mkfs.xfs"):
         return "mkfs.ext4 or mkfs.xfs (xfsprogs) is not installed"
+    if not os.path.exists("/dev/loop-control"):
+        return "there are no loop devices"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        return "this container may not mount"
     return None
 
 

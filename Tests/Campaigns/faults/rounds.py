@@ -63,7 +63,11 @@ class Rounds:
         """Plays rounds, and compares everything at the end."""
         try:
             self.prepare()
+            begun, minutes = time.monotonic(), getattr(self.options, "minutes", 0)
             for number in range(1, rounds + 1):
+                if minutes and time.monotonic() - begun > minutes * 60:
+                    self.campaign.say(f"time is over after {number - 1} rounds")
+                    break
                 self.round(number)
                 if number % 20 == 0:
                     self.campaign.say(

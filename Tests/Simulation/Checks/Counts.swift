@@ -34,8 +34,6 @@ struct Counts: Sendable {
     var checkpoints = 0
     /// What handlers decided.
     var decisions = 0
-    /// Rows that the cloud stored.
-    var rows = 0
     /// Events of the world.
     var events = 0
     /// Simulated milliseconds.
@@ -48,7 +46,7 @@ struct Counts: Sendable {
             ("kills", kills), ("power_cuts", powerCuts), ("stops", stops), ("cuts", cuts), ("half_open", halfOpen),
             ("stalls", stalls), ("partitions", partitions), ("wall_jumps", wallJumps), ("rule_changes", ruleChanges),
             ("disk_failures", diskFailures), ("full_disks", fullDisks), ("checkpoints", checkpoints),
-            ("decisions", decisions), ("rows", rows), ("events", events), ("milliseconds", milliseconds),
+            ("decisions", decisions), ("events", events), ("milliseconds", milliseconds),
         ]
     }
 
@@ -70,7 +68,6 @@ struct Counts: Sendable {
         left.fullDisks += right.fullDisks
         left.checkpoints += right.checkpoints
         left.decisions += right.decisions
-        left.rows += right.rows
         left.events += right.events
         left.milliseconds += right.milliseconds
     }

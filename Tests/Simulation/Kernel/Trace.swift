@@ -7,7 +7,7 @@ final class Trace {
         case start = 1, stop, kill, power, boot, commit, notice, checkpoint, stall, diskFailure, diskFull, diskRoom
         case opened, upBytes, downBytes, ended, cut, stalled, dead
         case sent, got, rules, wallJump, publish, acknowledged, refused, application, will, decision, settle
-        case bridgeAppend, bridgeSend, ingest, watermark, storeFailure, violation
+        case violation
     }
 
     /// The kernel's time.
@@ -15,7 +15,7 @@ final class Trace {
     /// The sum of everything.
     private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     private let prints: Bool
-    /// The last lines, for a violation, where nothing is printed.
+    /// How many happenings were noted.
     private(set) var count: UInt64 = 0
 
     init(prints: Bool) { self.prints = prints }

@@ -11,6 +11,8 @@ final class Acceptor: LinkEnd {
     let peer: String
     unowned let process: BrokerProcess
     var decoder = PacketDecoder()
+    /// Reads what was taken once more, for the checks.
+    var shadow = PacketDecoder()
     var input = ByteBuffer()
     var output = ByteBuffer()
     /// The core has closed it: nothing that still comes counts.
@@ -26,11 +28,13 @@ final class Acceptor: LinkEnd {
         self.process = process
     }
 
-    /// The packet at a place of the output, for a trace.
-    func line(from start: Int) -> String {
+    /// The packets in the output from a place on.
+    func packets(from start: Int) -> [Packet] {
         var decoder = PacketDecoder(version: decoder.version ?? .v5, role: .client)
         var bytes = output.getSlice(at: start, length: output.writerIndex - start) ?? ByteBuffer()
-        return (try? decoder.next(&bytes))?.line ?? "unreadable"
+        var found: [Packet] = []
+        while let packet = try? decoder.next(&bytes) { found.append(packet) }
+        return found
     }
 
     func linkReceived(_ bytes: ByteBuffer) { process.received(bytes, self) }

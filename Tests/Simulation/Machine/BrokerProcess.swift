@@ -91,32 +91,48 @@ final class BrokerProcess {
     func received(_ bytes: ByteBuffer, _ acceptor: Acceptor) {
         guard !isDead, !acceptor.isClosing else { return }
         acceptor.input.writeImmutableBuffer(bytes)
+        let before = acceptor.input
         do throws(MQTTError) {
-            while !acceptor.isClosing, let packet = try acceptor.decoder.next(&acceptor.input) {
-                take(packet, acceptor)
+            if let plant {
+                while !acceptor.isClosing, let packet = try acceptor.decoder.next(&acceptor.input) {
+                    for packet in plant.altered(packet, acceptor, kernel) {
+                        core.received(acceptor.id, packet, now: time, effects: &effects)
+                    }
+                }
+            } else {
+                try core.received(
+                    acceptor.id,
+                    bytes: &acceptor.input,
+                    decoder: &acceptor.decoder,
+                    now: time,
+                    effects: &effects
+                )
             }
         } catch {
             core.violated(acceptor.id, error: error, now: time, effects: &effects)
-            endTurn()
-        }
-        acceptor.input.discardReadBytes()
-    }
-
-    private func take(_ packet: Packet, _ acceptor: Acceptor) {
-        kernel.trace.say("    site < \(acceptor.peer) \(packet.line)")
-        for packet in plant?.altered(packet, acceptor, kernel) ?? [packet] {
-            core.received(acceptor.id, packet, now: time, effects: &effects)
         }
         endTurn()
         guard !isDead else { return }
+        watch(
+            before.getSlice(at: before.readerIndex, length: acceptor.input.readerIndex - before.readerIndex),
+            acceptor
+        )
+        acceptor.input.discardReadBytes()
+    }
+
+    /// Tells the checks what has been taken of a client.
+    private func watch(_ taken: ByteBuffer?, _ acceptor: Acceptor) {
+        guard var taken else { return }
         // A journal that has failed keeps nothing more.
         let record = hasFailed ? .max : appendedThrough
-        switch packet {
-        case .disconnect(let disconnect) where disconnect.reason == .success:
-            watcher.disconnected(acceptor.link, record: record, isKept: journal == nil)
-        case .puback(let answer):
-            watcher.settles(acceptor.peer, answer.packetID, record: record, acceptor.link)
-        default: break
+        while let packet = try? acceptor.shadow.next(&taken) {
+            kernel.trace.say("    site < \(acceptor.peer) \(packet.line)")
+            switch packet {
+            case .disconnect(let disconnect) where disconnect.reason == .success:
+                watcher.disconnected(acceptor.link, record: record, isKept: journal == nil)
+            case .puback(let answer): watcher.settles(acceptor.peer, answer.packetID, record: record, acceptor.link)
+            default: break
+            }
         }
     }
 
@@ -151,7 +167,13 @@ final class BrokerProcess {
         while !isDead, !effects.list.isEmpty || !effects.journal.isEmpty {
             let turn = effects
             effects.removeAll()
-            for effect in turn.list { perform(effect) }
+            for effect in turn.list {
+                if case .write(let id, let packets) = effect {
+                    write(packets, from: turn.encoded, to: id)
+                } else {
+                    perform(effect)
+                }
+            }
             append(turn.journal)
             flush()
             core.endTurn(now: time, effects: &effects)
@@ -179,7 +201,7 @@ final class BrokerProcess {
             guard let acceptor = connection(id), !acceptor.isClosing else { return }
             let start = acceptor.output.writerIndex
             delivery.write(to: &acceptor.output)
-            kernel.trace.say("    site > \(acceptor.peer) \(acceptor.line(from: start))")
+            kernel.trace.say("    site > \(acceptor.peer) \(acceptor.packets(from: start).map(\.line))")
             sent(acceptor)
         case .acknowledge(let id, let kind, let packetID, let reason):
             let answer = Acknowledgement(packetID: packetID, reason: reason)
@@ -199,7 +221,18 @@ final class BrokerProcess {
             }
         case .load(let session, let records):
             kernel.within(machine.setup.diskLatency) { [weak self] in self?.load(session, records) }
-        case .control, .audit, .log: break
+        case .write, .control, .audit, .log: break
+        }
+    }
+
+    /// Packets that are encoded already, side by side.
+    private func write(_ packets: EncodedPackets, from encoded: ByteBuffer, to id: ConnectionID) {
+        guard let acceptor = connection(id), !acceptor.isClosing else { return }
+        let start = acceptor.output.writerIndex
+        packets.write(from: encoded, to: &acceptor.output)
+        for packet in acceptor.packets(from: start) {
+            kernel.trace.say("    site > \(acceptor.peer) \(packet.line)")
+            sent(acceptor)
         }
     }
 

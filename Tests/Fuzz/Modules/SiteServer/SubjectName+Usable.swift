@@ -1,1 +1,0 @@
-../../../../Sources/SiteServer/Listening/SubjectName+Usable.swift
