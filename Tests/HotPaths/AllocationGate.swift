@@ -5,7 +5,7 @@ import Foundation
 ///
 /// The table holds what a debug build and a release build are allowed. A debug build allocates more, for what the
 /// optimizer would keep on the stack, but as exactly: it is there in every test run, so a change that allocates is seen
-/// at once, and `make bench` counts what is shipped.
+/// at once, and `make bench` counts what is shipped. What a table does not say of a build is printed only.
 enum AllocationGate {
     private static let warmUpRounds = 200
     private static let countedRounds = 1_000
@@ -41,7 +41,7 @@ enum AllocationGate {
             let counted = count(path)
             guard let allowed = table[path.name]?[build] else {
                 Lines.write("\(path.name): \(text(counted)) allocations in a \(build) build, not in the table")
-                isWithin = false
+                if build == "debug" { isWithin = false }
                 continue
             }
             let isAbove = counted > allowed + tolerance
