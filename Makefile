@@ -6,7 +6,8 @@ SHELL := /bin/bash
 
 # What the product links, on Debian 12; and what the tests use as devices, cloud brokers and runners.
 BUILD_PACKAGES := libmosquitto-dev libssl-dev libsqlite3-dev zlib1g-dev pkg-config
-TEST_PACKAGES := $(BUILD_PACKAGES) mosquitto mosquitto-clients python3-venv chromium
+TEST_PACKAGES := $(BUILD_PACKAGES) mosquitto mosquitto-clients python3-venv chromium \
+                 strace e2fsprogs xfsprogs eatmydata faketime
 
 # The same flags for every debug build, or SwiftPM builds the world twice.
 CHECKED := --explicit-target-dependency-import-check error
@@ -32,7 +33,7 @@ define install
 	fi
 endef
 
-.PHONY: help demo test build lint swift-test integration attacks bench campaign image manifests clean
+.PHONY: help demo test build lint swift-test allocations integration attacks bench campaign image manifests clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,7 +46,7 @@ demo: ## run the whole chain on this machine: cloud, site, devices, a cut of the
 test: ## everything CI checks: format, build, Swift tests, integration tests, attacks
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log
 	@$(call install,$(TEST_PACKAGES))
-	@$(MAKE) --no-print-directory lint build swift-test integration attacks
+	@$(MAKE) --no-print-directory lint build swift-test allocations integration attacks
 
 lint: ## formatting, and documentation of every public symbol
 	@mkdir -p $(LOGS)
@@ -69,6 +70,10 @@ swift-test: ## the Swift tests (FILTER=Name to run some); needs `make build`
 	if [[ -n "$(FILTER)" ]]; then run --filter '$(FILTER)'; exit; fi; \
 	peers 3 || { echo "== once more, one by one" | tee -a $(LOGS)/swift-test.log; peers 1; }; \
 	run --skip $(WITH_PEERS)
+
+allocations: ## what the hot paths allocate, against the table that is checked in; needs `make build`
+	@mkdir -p $(LOGS)
+	.build/debug/hot-paths allocations Tests/HotPaths/allocations.json 2>&1 | tee $(LOGS)/allocations.log
 
 $(VENV)/installed: Tests/Integration/requirements.txt
 	python3 -m venv $(VENV)
@@ -99,7 +104,9 @@ attacks: $(VENV)/installed ## what attackers and faults do, in a short form (FIL
 bench: ## measure against mosquitto on this machine (ROUNDS=5 SECONDS_EACH=3 ARGS="--list"); figures in .build/bench.json
 	@$(call install,$(TEST_PACKAGES))
 	swift build -c release --product causeway
-	CAUSEWAY="$(CURDIR)/.build/release/causeway" Tests/Benchmarks/run.sh $(ARGS)
+	swift build -c release --product hot-paths
+	CAUSEWAY="$(CURDIR)/.build/release/causeway" HOT_PATHS="$(CURDIR)/.build/release/hot-paths" \
+	    Tests/Benchmarks/run.sh $(ARGS)
 
 campaign: $(VENV)/installed ## a long test with a release build: NAME=kill runs Tests/Campaigns/kill.py
 	@test -n "$(NAME)" || { echo "usage: make campaign NAME=..."; ls Tests/Campaigns/*.py; exit 2; }

@@ -7,6 +7,10 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// For the two targets that every message passes through: the release build does not ask at run time whether two accesses
+/// to one property overlap. Debug builds, and so all tests, do (ADR 0015).
+let hot: [SwiftSetting] = strict + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
@@ -22,6 +26,7 @@ let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -32,11 +37,6 @@ let package = Package(
         .executable(name: "causeway", targets: ["causeway"]),
         .library(name: "HandlerKit", targets: ["HandlerKit"]),
         .library(name: "MQTT", targets: ["MQTT"]),
-        // For the fuzzers under Tests/Fuzz, which are a package of their own: each builds only what it reads.
-        .library(name: "FuzzedCore", targets: ["Broker"]),
-        .library(name: "FuzzedAccess", targets: ["Access"]),
-        .library(name: "FuzzedConfiguration", targets: ["CausewayConfiguration"]),
-        .library(name: "FuzzedTransport", targets: ["SiteServer"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -52,21 +52,22 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // C: header shims, a checksum, and an answer to an assertion of libmosquitto (ADR 0014).
         .systemLibrary(name: "CMosquitto", pkgConfig: "libmosquitto", providers: [.apt(["libmosquitto-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-        .systemLibrary(name: "CSignalDescriptor"),
+        .systemLibrary(name: "CLinux"),
         .target(name: "CCRC32C"),
         .target(name: "CMosquittoGuard", linkerSettings: [.linkedLibrary("gcc_s")]),
         // Pure.
         .target(name: "MQTT", dependencies: [nioCore], swiftSettings: strict),
         // Sans-IO.
-        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: strict),
+        .target(name: "Broker", dependencies: ["MQTT", nioCore, deques], swiftSettings: hot),
         .target(name: "HandlerKit", swiftSettings: strict),
         // I/O.
-        .target(name: "Journal", dependencies: ["CCRC32C"], swiftSettings: strict),
+        .target(name: "Journal", dependencies: ["CCRC32C", crypto], swiftSettings: strict),
         .target(name: "Audit", dependencies: [crypto], swiftSettings: strict),
         .target(
             name: "SiteServer",
@@ -74,7 +75,7 @@ let package = Package(
                 "Broker", "Journal", "MQTT", nioCore, nioPosix, nioTLS, nioSSL, logging, crypto, cryptoExtras, x509,
                 asn1,
             ],
-            swiftSettings: strict
+            swiftSettings: hot
         ),
         .target(
             name: "Access",
@@ -112,49 +113,76 @@ let package = Package(
             swiftSettings: strict
         ),
         .target(name: "CertificateAuthority", dependencies: [x509, asn1, crypto], swiftSettings: strict),
+        .target(
+            name: "Bench",
+            dependencies: ["MQTT", nioCore, nioPosix, nioSSL, histogram],
+            swiftSettings: strict
+        ),
         // Top: the only place that wires concrete types.
         .executableTarget(
             name: "causeway",
             dependencies: [
                 "MQTT", "Broker", "HandlerKit", "Journal", "Audit", "Access", "SiteServer", "MosquittoClient",
                 "HandlerRuntime",
-                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority",
-                "CSignalDescriptor", arguments, logging, nioCore, nioPosix, nioSSL,
+                "SiteHandlers", "Bridge", "Cloud", "Console", "CausewayConfiguration", "CertificateAuthority", "Bench",
+                "CLinux", arguments, crypto, logging, nioCore, nioPosix, nioSSL,
             ],
             resources: [.copy("Demo/Data")],
             swiftSettings: strict
         ),
         // Tests mirror targets.
-        .target(name: "TestSupport", dependencies: ["Journal"], path: "Tests/Support", swiftSettings: strict),
+        .target(name: "Repeatable", path: "Tests/Repeatable", swiftSettings: strict),
+        .target(
+            name: "TestSupport",
+            dependencies: ["Journal", "Repeatable"],
+            path: "Tests/Support",
+            swiftSettings: strict
+        ),
         .target(name: "MosquittoFixture", path: "Tests/MosquittoFixture", swiftSettings: strict),
-        .testTarget(name: "MQTTTests", dependencies: ["MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker", "MQTT", nioCore], swiftSettings: strict),
-        .testTarget(name: "HandlerKitTests", dependencies: ["HandlerKit", crypto], swiftSettings: strict),
-        .testTarget(name: "JournalTests", dependencies: ["Journal", "CCRC32C", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "AuditTests", dependencies: ["Audit"], swiftSettings: strict),
+        .testTarget(name: "MQTTTests", dependencies: ["Repeatable", "MQTT", nioCore], swiftSettings: strict),
+        .testTarget(
+            name: "BrokerTests",
+            dependencies: ["Repeatable", "Broker", "MQTT", nioCore],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "HandlerKitTests",
+            dependencies: ["Repeatable", "HandlerKit", crypto],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "JournalTests",
+            dependencies: ["Repeatable", "Journal", "CCRC32C", "TestSupport"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "AuditTests", dependencies: ["Repeatable", "Audit"], swiftSettings: strict),
         .testTarget(
             name: "AccessTests",
-            dependencies: ["Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
+            dependencies: ["Repeatable", "Access", "Broker", "MQTT", nioCore, crypto, jwtKit],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteServerTests",
-            dependencies: ["SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging],
+            dependencies: [
+                "Repeatable", "SiteServer", "Access", "Broker", "Journal", "MQTT", nioCore, nioPosix, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "MosquittoClientTests",
-            dependencies: ["MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
+            dependencies: ["Repeatable", "MosquittoClient", "CMosquitto", "MosquittoFixture", "TestSupport"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "HandlerRuntimeTests",
-            dependencies: ["HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging],
+            dependencies: [
+                "Repeatable", "HandlerRuntime", "HandlerKit", "Journal", "Broker", "MQTT", nioCore, logging,
+            ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "SiteHandlersTests",
-            dependencies: ["SiteHandlers", "HandlerKit", crypto],
+            dependencies: ["Repeatable", "SiteHandlers", "HandlerKit", crypto],
             swiftSettings: strict
         ),
         .testTarget(
@@ -166,11 +194,15 @@ let package = Package(
         ),
         .testTarget(
             name: "CloudTests",
-            dependencies: ["Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
+            dependencies: ["Repeatable", "Cloud", "MosquittoClient", "MosquittoFixture", grdb, logging],
             swiftSettings: strict
         ),
         .testTarget(name: "ConsoleTests", dependencies: ["Console", logging], swiftSettings: strict),
-        .testTarget(name: "ConfigurationTests", dependencies: ["CausewayConfiguration"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Repeatable", "CausewayConfiguration"],
+            swiftSettings: strict
+        ),
         .testTarget(name: "CertificateAuthorityTests", dependencies: ["CertificateAuthority"], swiftSettings: strict),
         .testTarget(
             name: "CausewayTests",
@@ -178,6 +210,17 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(name: "TidyTests", swiftSettings: strict),
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "MQTT", nioCore], swiftSettings: strict),
+        // Counts what the hot paths allocate, with an allocator that counts: an executable, so that it stands in front
+        // of nobody else's.
+        .target(name: "AllocationCount", path: "Tests/AllocationCount"),
+        .executableTarget(
+            name: "hot-paths",
+            dependencies: ["AllocationCount", "Broker", "MQTT", nioCore],
+            path: "Tests/HotPaths",
+            exclude: ["allocations.json"],
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -8,12 +8,23 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let session = connection.session, let qos = session.inflight.qos(of: answer.packetID) else { return }
+        guard let session = connection.session else { return }
+        handlePuback(answer.packetID, of: session, on: connection, now: now, effects: &effects)
+    }
+
+    func handlePuback(
+        _ packetID: UInt16,
+        of session: Session,
+        on connection: Connection,
+        now: BrokerTime,
+        effects: inout Effects
+    ) {
+        guard let qos = session.inflight.qos(of: packetID) else { return }
         guard qos == .atLeastOnce else {
-            mismatched(answer, from: connection, now: now, effects: &effects)
+            mismatched(from: connection, now: now, effects: &effects)
             return
         }
-        finish(answer.packetID, of: session, now: now, effects: &effects)
+        finish(packetID, of: session, now: now, effects: &effects)
     }
 
     func handlePubrec(
@@ -25,7 +36,7 @@ extension BrokerCore {
         guard let session = connection.session else { return }
         guard let entry = session.inflight[answer.packetID], entry.qos == .exactlyOnce else {
             guard session.inflight[answer.packetID] == nil else {
-                mismatched(answer, from: connection, now: now, effects: &effects)
+                mismatched(from: connection, now: now, effects: &effects)
                 return
             }
             // Not ours, or over already: PUBREL lets the client end its side; 5.0 learns that we know nothing of it.
@@ -97,7 +108,7 @@ extension BrokerCore {
     ) {
         guard let session = connection.session, let entry = session.inflight[answer.packetID] else { return }
         guard entry.qos == .exactlyOnce, entry.state == .releasing || entry.state == .received else {
-            mismatched(answer, from: connection, now: now, effects: &effects)
+            mismatched(from: connection, now: now, effects: &effects)
             return
         }
         finish(answer.packetID, of: session, now: now, effects: &effects)
@@ -105,7 +116,6 @@ extension BrokerCore {
 
     /// An answer that does not belong to the exchange that its identifier names [MQTT-4.3.2-2], [MQTT-4.3.3-4].
     private func mismatched(
-        _ answer: Acknowledgement,
         from connection: Connection,
         now: BrokerTime,
         effects: inout Effects
@@ -126,8 +136,8 @@ extension BrokerCore {
         now: BrokerTime,
         effects: inout Effects
     ) {
-        guard let entry = session.inflight.remove(packetID) else { return }
-        if entry.reference != nil && session.isPersistent {
+        guard let isJournaled = session.inflight.finish(packetID) else { return }
+        if isJournaled && session.isPersistent {
             note(.acknowledged(session: session.number, packetID: packetID), &effects)
         }
         if !session.queue.isEmpty || session.inflight.dueCount > 0 { drain(session, now: now, effects: &effects) }

@@ -31,7 +31,7 @@ extension BrokerCore {
         configuration.queuesQoS0 && session.connection == nil && session.isPersistent
     }
 
-    private func deliver(
+    func deliver(
         _ message: Message,
         by route: Route,
         share: SharedGroup? = nil,

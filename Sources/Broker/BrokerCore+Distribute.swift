@@ -99,6 +99,7 @@ extension BrokerCore {
             return .refused
         }
         closeBookkeeping(&effects)
+        if message.expires { clockSteps.note(now, next: nextSequence) }
         let sequence = beginRecord(&effects)
         // Held first, so that it goes out before the publisher's own copy.
         if let answer { hold(answer, list, until: sequence) }

@@ -13,6 +13,7 @@ extension BrokerCore {
         counters.handlerCommits &+= 1
         remember(commit.handler, commit.position, commit.key, commit.state)
         closeBookkeeping(&effects)
+        clockSteps.note(now, next: nextSequence)
         let sequence = beginRecord(&effects)
         JournalRecord.write(
             .handler(

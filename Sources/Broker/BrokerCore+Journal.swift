@@ -189,7 +189,8 @@ extension BrokerCore {
     }
 
     /// The journal takes nothing any more (a failed sync, a full disk). Nothing is acknowledged that needs it: 5.0
-    /// publishers get quota exceeded, 3.x publishers no answer. What needs no disk goes on.
+    /// publishers get quota exceeded, 3.x publishers no answer, nor does a QoS 2 message that was handed to the journal
+    /// before. What needs no disk goes on.
     public func journalFailed(now: BrokerTime, effects: inout Effects) {
         guard journalAvailable else { return }
         journalAvailable = false
@@ -214,17 +215,13 @@ extension BrokerCore {
     private func giveUp(_ effect: HeldEffect, _ effects: inout Effects) {
         switch effect {
         case .publishAnswer(let id, let qos, let packetID, _):
-            guard let connection = connection(id), connection.state == .connected else { return }
+            // The record may be on the disk all the same. Refused, a QoS 2 identifier would be used for another
+            // message, which after the restart would be taken for this one, acknowledged and thrown away: no answer, as in 3.x.
+            guard qos == .atLeastOnce, let connection = connection(id), connection.state == .connected else { return }
             counters.drop(.journalUnavailable)
             if connection.inboundInflight > 0 { connection.inboundInflight -= 1 }
-            if qos == .exactlyOnce {
-                connection.session?.heldInbound[packetID] = nil
-                connection.session?.inboundQoS2.remove(packetID)
-                connection.session?.lastInboundRecord[packetID] = nil
-            }
             guard connection.isV5 else { return }
-            let kind: AcknowledgementKind = qos == .atLeastOnce ? .puback : .pubrec
-            effects.list.append(.acknowledge(id, kind, packetID: packetID, reason: .quotaExceeded))
+            effects.list.append(.acknowledge(id, .puback, packetID: packetID, reason: .quotaExceeded))
         case .suback(let held):
             guard let connection = connection(held.connection), let session = connection.session else { return }
             takeBack(held.noted, of: session)
@@ -246,7 +243,14 @@ extension BrokerCore {
         guard let session = sessionsByNumber[number], session.isLoading else { return }
         session.isLoading = false
         var found: [MessageReference: Message] = [:]
-        for message in messages { found[message.reference] = Message(message, now: now) }
+        for message in messages {
+            let received = clockSteps.monotonicMilliseconds(
+                of: message.reference.record,
+                received: message.receivedMilliseconds,
+                now: now
+            )
+            found[message.reference] = Message(message, received: received)
+        }
         attachLoaded(found, to: session, effects: &effects)
         for index in session.queue.indices.prefix(configuration.loadBatchMessages) {
             guard session.queue[index].message == nil, let reference = session.queue[index].reference,
@@ -282,13 +286,12 @@ extension Session {
 }
 
 extension Message {
-    /// A message as the journal gives it back; its expiry counts from when it was received.
-    convenience init(_ message: JournaledMessage, now: BrokerTime, source: MessageSource? = nil) {
+    /// A message as the journal gives it back; its expiry counts from when it was received, in milliseconds of the
+    /// monotonic clock. Before the machine's start that is less than nothing.
+    convenience init(_ message: JournaledMessage, received: Int64, source: MessageSource? = nil) {
         var expires = UInt64.max
         if let seconds = message.properties.expirySeconds {
-            let due = message.receivedMilliseconds &+ Int64(seconds) &* 1_000
-            let left = max(0, due &- now.wallMilliseconds)
-            expires = now.monotonicNanoseconds &+ UInt64(left) &* 1_000_000
+            expires = UInt64(max(0, received &+ Int64(seconds) &* 1_000)) &* 1_000_000
         }
         self.init(
             topic: message.topic.copied(),

@@ -322,7 +322,8 @@ extension Message {
 
     /// The message with an expiry that counts from when it was received, by the wall clock.
     func restarted(_ now: BrokerTime) -> Message {
-        Message(journaled(at: .zero), now: now, source: source)
+        let received = ClockSteps().monotonicMilliseconds(of: 0, received: receivedMilliseconds, now: now)
+        return Message(journaled(at: .zero), received: received, source: source)
     }
 
     func journaled(at reference: MessageReference) -> JournaledMessage {

@@ -28,6 +28,8 @@ public final class BrokerCore {
     var nextAssignedClientID: UInt64 = 1
 
     var table: RouteTable
+    /// What the table knows of topics that were published lately.
+    let knownRoutes = RouteMemory()
     var retained = RetainedIndex<Message>()
     /// Bytes of its topics and payloads.
     var retainedBytes = 0
@@ -58,6 +60,8 @@ public final class BrokerCore {
     /// All records up to here are on disk.
     var committedSequence: UInt64 = 0
     var journalAvailable = true
+    /// The wall clock's steps since the start.
+    var clockSteps = ClockSteps()
     /// How much room the journal has.
     var journalRoom = JournalRoom.ample
     /// Effects that wait for a commit, by the sequence they wait for, which never falls along the queue.
@@ -88,7 +92,7 @@ public final class BrokerCore {
     public init(configuration: BrokerConfiguration = .init(), authorizer: any Authorizer) {
         self.configuration = configuration
         self.authorizer = authorizer
-        self.table = RouteTable(rememberedMax: configuration.routeCacheEntriesMax)
+        self.table = RouteTable(knownRoutes, rememberedMax: configuration.routeCacheEntriesMax)
         self.journalAvailable = configuration.isDurable
         self.system = SystemTree(configuration)
     }

@@ -56,6 +56,13 @@ final class Connection {
     /// What the audit log has been told of its denials.
     var denials = AuditGate()
 
+    /// Whether a packet can go to the client as any other is given it: the client sees whole topics, takes packets of
+    /// any size and knows no aliases.
+    @inline(__always)
+    var takesPlainPackets: Bool {
+        !grants.hasMountPoint && aliasesGivenMax == 0 && (!isV5 || clientPacketBytesMax == .max)
+    }
+
     init(id: ConnectionID, info: ConnectionInfo, grants: Grants, now: BrokerTime) {
         self.id = id
         self.info = info

@@ -5,7 +5,7 @@ import NIOCore
 struct Grants {
     /// Bytes before every topic of the client; nil for none.
     let mountPoint: ByteBuffer?
-    private let hasMountPoint: Bool
+    let hasMountPoint: Bool
     let qosMax: QoS
     let isRetainAvailable: Bool
     let packetBytesMax: Int

@@ -109,6 +109,22 @@ struct InflightTable {
         return packetID
     }
 
+    /// Begins the exchange of a QoS 1 message that is sent once and then needed no more, because the session ends with
+    /// its connection.
+    mutating func insert(plainPayloadBytes bytes: Int) -> UInt16 {
+        let packetID = insert(
+            message: nil,
+            reference: nil,
+            qos: .atLeastOnce,
+            retain: false,
+            subscriptionIDs: [],
+            state: .sent
+        )
+        slots[Int(packetID) & (slots.count - 1)]?.payloadBytes = bytes
+        payloadBytes &+= bytes
+        return packetID
+    }
+
     /// A message of the session was dropped before it was sent. Its packet identifier goes with it, as if it had had
     /// one from the moment it came.
     mutating func skipPacketID(_ qos: QoS) {
@@ -183,6 +199,11 @@ struct InflightTable {
         if entry.isDue { dueCount -= 1 }
         payloadBytes &-= entry.payloadBytes
         return entry
+    }
+
+    /// Ends an exchange; gives whether the journal knows it, or nil if there is none.
+    mutating func finish(_ packetID: UInt16) -> Bool? {
+        remove(packetID).map { $0.reference != nil }
     }
 
     // MARK: - Repetition

@@ -20,19 +20,7 @@ public enum JournalRecord {
         var index: UInt16 = 0
         while !reader.isAtEnd {
             guard case .message(let stored) = try entry(&reader) else { continue }
-            found.append(
-                JournaledMessage(
-                    reference: MessageReference(record: sequence, index: index),
-                    topic: stored.topic,
-                    payload: stored.payload,
-                    qos: stored.qos,
-                    retain: stored.retain,
-                    properties: stored.properties,
-                    receivedMilliseconds: stored.receivedMilliseconds,
-                    origin: stored.origin,
-                    publisher: stored.publisher
-                )
-            )
+            found.append(stored.journaled(at: MessageReference(record: sequence, index: index)))
             index &+= 1
         }
         return found

@@ -1,4 +1,5 @@
 import MQTT
+import NIOCore
 
 /// One session that a topic's messages go to. Overlapping subscriptions of one session are one route: the highest
 /// quality of service counts, all subscription identifiers go along [MQTT-3.3.4-2], [MQTT-3.3.4-4].
@@ -21,6 +22,8 @@ struct Route {
 
 /// Everyone that messages of one topic go to.
 final class RouteList {
+    /// The topic, as a copy of its own.
+    let topic: TopicName
     var routes: ContiguousArray<Route> = []
     /// The shared subscriptions that match; one member of each is given a message.
     var groups: [SharedGroup] = []
@@ -31,7 +34,64 @@ final class RouteList {
     /// Whether the topic lies below `$SYS`.
     let isSystem: Bool
 
-    init(isSystem: Bool) { self.isSystem = isSystem }
+    init(_ topic: TopicName) {
+        self.topic = topic.copied()
+        self.isSystem = topic.isSystem
+    }
+
+    /// Whether nobody but the sessions of `routes` is asked or told of a message of the topic.
+    var isPlain: Bool { groups.isEmpty && !hasDurableReader && !topic.isReserved }
+}
+
+/// Route lists by the bytes of their topics, so that a message finds its own before it is one.
+///
+/// Open addressing, at most half full; entries go all at once. A class, so that a look-up touches nothing else of the
+/// table.
+final class RouteMemory {
+    private struct Slot {
+        var hash: UInt64 = 0
+        var list: RouteList?
+    }
+
+    private var slots: ContiguousArray<Slot> = []
+    private(set) var count = 0
+
+    /// The list of a topic that was published lately.
+    func list(_ topic: UnsafeRawBufferPointer) -> RouteList? {
+        guard count > 0 else { return nil }
+        let hash = TopicName.hash(of: topic)
+        let mask = slots.count &- 1
+        var index = Int(truncatingIfNeeded: hash) & mask
+        while let list = slots[index].list {
+            if slots[index].hash == hash && list.topic.isEqual(to: topic) { return list }
+            index = (index &+ 1) & mask
+        }
+        return nil
+    }
+
+    /// Remembers a list whose topic is not there yet.
+    func insert(_ list: RouteList) {
+        if slots.count <= 2 &* count {
+            let old = slots
+            slots = ContiguousArray(repeating: Slot(), count: max(64, 2 &* old.count))
+            for slot in old where slot.list != nil { place(slot) }
+        }
+        place(Slot(hash: list.topic.bytes.withUnsafeReadableBytes { TopicName.hash(of: $0) }, list: list))
+        count &+= 1
+    }
+
+    private func place(_ slot: Slot) {
+        let mask = slots.count &- 1
+        var index = Int(truncatingIfNeeded: slot.hash) & mask
+        while slots[index].list != nil { index = (index &+ 1) & mask }
+        slots[index] = slot
+    }
+
+    /// Forgets all.
+    func removeAll() {
+        slots = []
+        count = 0
+    }
 }
 
 /// The subscription tree with a memory of the routes of topics that were published lately.
@@ -44,13 +104,16 @@ struct RouteTable {
     private var tree = SubscriptionTree<UInt32, Subscription>()
     /// By the whole filter, `$share/…` included.
     private var groups: [TopicFilter: SharedGroup] = [:]
-    private var remembered: [TopicName: RouteList] = [:]
+    private let remembered: RouteMemory
     private let rememberedMax: Int
     /// Routes of all remembered lists, and how many there may be: many receivers leave room for few topics.
     private var rememberedRoutes = 0
     private static let rememberedRoutesLimit = 262_144
 
-    init(rememberedMax: Int) { self.rememberedMax = max(1, rememberedMax) }
+    init(_ remembered: RouteMemory, rememberedMax: Int) {
+        self.remembered = remembered
+        self.rememberedMax = max(1, rememberedMax)
+    }
 
     var count: Int { tree.count }
     /// Shared subscriptions among them.
@@ -87,22 +150,22 @@ struct RouteTable {
 
     /// Forgets remembered routes, as when a session becomes persistent.
     mutating func forget() {
-        if !remembered.isEmpty { remembered.removeAll(keepingCapacity: true) }
+        if remembered.count > 0 { remembered.removeAll() }
         rememberedRoutes = 0
     }
 
     mutating func routes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
-        if let known = remembered[topic] { return known }
+        if let known = topic.bytes.withUnsafeReadableBytes({ remembered.list($0) }) { return known }
         let list = makeRoutes(for: topic, sessions: sessions)
         let count = list.routes.count &+ list.groups.count
         if remembered.count >= rememberedMax || rememberedRoutes &+ count > Self.rememberedRoutesLimit { forget() }
         rememberedRoutes &+= count
-        remembered[topic.copied()] = list
+        remembered.insert(list)
         return list
     }
 
     private func makeRoutes(for topic: TopicName, sessions: ContiguousArray<Session?>) -> RouteList {
-        let list = RouteList(isSystem: topic.isSystem)
+        let list = RouteList(topic)
         var places: [UInt32: Int] = [:]
         tree.forEachMatch(topic) { subscriber, subscription in
             guard subscriber & Self.durableReaderBit == 0 else {

@@ -37,45 +37,74 @@ final class CommitLoop: Sendable {
         mailbox = Monitor(Mailbox(acceptedThrough: lastSequence))
     }
 
-    /// Runs until the journal is closed or has failed.
-    func run(_ writer: SegmentWriter) {
+    /// What one round of the loop leaves to the next.
+    struct Progress: Sendable {
         var isStalled = false
         var unsyncedSince: UInt64?
+        /// When room is looked for again.
         var retryAt: UInt64?
         var told = Journal.Room.ample
-        while true {
-            tell(writer, isStalled: isStalled, &told)
-            if !isStalled, writer.shortage == nil {
-                retryAt = nil
-            } else if retryAt == nil {
-                retryAt = SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
+    }
+
+    /// Runs until the journal is closed or has failed.
+    func run(_ writer: SegmentWriter) {
+        var progress = Progress()
+        var goesOn = true
+        while goesOn {
+            prepare(writer, &progress)
+            let deadline = deadline(progress)
+            let work = mailbox.wait(until: deadline) { next(&$0) }
+            goesOn = perform(work, writer, &progress)
+        }
+    }
+
+    /// Does what there is to do now, without waiting: the loop's body for an owner that has no thread for it. What
+    /// would wait for a time is done at once. Returns false once the journal is closed or has failed.
+    func step(_ writer: SegmentWriter, _ progress: inout Progress) -> Bool {
+        prepare(writer, &progress)
+        if progress.retryAt != nil { progress.retryAt = 0 }
+        let goesOn = perform(mailbox.withLock { next(&$0) }, writer, &progress)
+        if goesOn { prepare(writer, &progress) }
+        return goesOn
+    }
+
+    /// Tells of room that has become short or come again, and plans to look for some.
+    private func prepare(_ writer: SegmentWriter, _ progress: inout Progress) {
+        tell(writer, isStalled: progress.isStalled, &progress.told)
+        if !progress.isStalled, writer.shortage == nil {
+            progress.retryAt = nil
+        } else if progress.retryAt == nil {
+            progress.retryAt = SystemClock.monotonicNanoseconds() + nanoseconds(configuration.stallRetryMilliseconds)
+        }
+    }
+
+    /// One round; nil is a time-out. Returns whether another follows.
+    private func perform(_ work: Work?, _ writer: SegmentWriter, _ progress: inout Progress) -> Bool {
+        do throws(JournalError) {
+            switch work {
+            case .fail(let error):
+                throw error
+            case .batches(let batches):
+                progress.isStalled = try commit(batches, writer, isStalled: progress.isStalled)
+            case .retry: progress.retryAt = 0
+            case nil: break
+            case .close(let batches):
+                _ = try commit(batches, writer, isStalled: progress.isStalled)
+                try writer.finish()
+                mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
+                return false
             }
-            let work = mailbox.wait(until: deadline(retryAt, unsyncedSince: unsyncedSince)) { next(&$0) }
-            do throws(JournalError) {
-                switch work {
-                case .fail(let error):
-                    throw error
-                case .batches(let batches):
-                    isStalled = try commit(batches, writer, isStalled: isStalled)
-                case .retry: retryAt = 0
-                case nil: break
-                case .close(let batches):
-                    _ = try commit(batches, writer, isStalled: isStalled)
-                    try writer.finish()
-                    mailbox.withLock { $0.failure = JournalError(.closed, "The journal was closed.") }
-                    return
-                }
-                if let instant = retryAt, SystemClock.monotonicNanoseconds() >= instant {
-                    retryAt = nil
-                    if isStalled { isStalled = try commit([], writer, isStalled: true) }
-                    if !isStalled, writer.shortage != nil { writer.shortage = try writer.fillReserve() }
-                }
-                unsyncedSince = try syncIfDue(writer, unsyncedSince)
-                if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
-            } catch {
-                fail(error)
-                return
+            if let instant = progress.retryAt, SystemClock.monotonicNanoseconds() >= instant {
+                progress.retryAt = nil
+                if progress.isStalled { progress.isStalled = try commit([], writer, isStalled: true) }
+                if !progress.isStalled, writer.shortage != nil { writer.shortage = try writer.fillReserve() }
             }
+            progress.unsyncedSince = try syncIfDue(writer, progress.unsyncedSince)
+            if mailbox.withLock({ $0.batches.isEmpty }) { try writer.mark() }
+            return true
+        } catch {
+            fail(error)
+            return false
         }
     }
 
@@ -127,9 +156,11 @@ final class CommitLoop: Sendable {
         return nil
     }
 
-    private func deadline(_ retryAt: UInt64?, unsyncedSince: UInt64?) -> UInt64? {
-        guard let unsyncedSince, case .interval(let milliseconds) = configuration.sync else { return retryAt }
-        return min(unsyncedSince + nanoseconds(milliseconds), retryAt ?? .max)
+    private func deadline(_ progress: Progress) -> UInt64? {
+        guard let unsyncedSince = progress.unsyncedSince, case .interval(let milliseconds) = configuration.sync else {
+            return progress.retryAt
+        }
+        return min(unsyncedSince + nanoseconds(milliseconds), progress.retryAt ?? .max)
     }
 
     private func nanoseconds(_ milliseconds: Int) -> UInt64 { UInt64(max(1, milliseconds)) * 1_000_000 }

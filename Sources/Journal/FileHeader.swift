@@ -30,8 +30,14 @@ public struct JournalIdentity: Sendable, Hashable {
 /// 56  UInt32   CRC-32C of a checkpoint's content
 /// 60  UInt32   CRC-32C of bytes 0..<60
 /// ```
-/// Magic, version and this checksum stay where they are in every future version, so that an older program can tell a
-/// newer file from a damaged one and leaves it alone.
+/// In an encrypted file (version 2) a seal follows:
+/// ```
+/// 64  UInt64   name of the key (JournalKey.id)
+/// 72  16 bytes HMAC-SHA-256 of bytes 0..<72 under a key of the file, cut off
+/// 88  UInt32   CRC-32C of bytes 64..<88     92  4 zero bytes
+/// ```
+/// Magic, version and the first checksum stay where they are in every future version, so that an older program can tell
+/// a newer file from a damaged one and leaves it alone.
 struct FileHeader: Sendable, Hashable {
     /// What kind of file it is.
     enum Kind: String {
@@ -41,18 +47,29 @@ struct FileHeader: Sendable, Hashable {
     }
 
     static let byteCount = 64
-    /// The version this program writes, and the newest it reads.
-    static let currentVersion: UInt32 = 1
+    /// With the seal of an encrypted file.
+    static let sealedByteCount = 96
+    /// The newest version this program reads. It writes 1 for files that are not encrypted.
+    static let currentVersion: UInt32 = 2
     /// Flag: the file was used before, so what lies behind its records may be old records rather than zeros.
     static let recycledFlag: UInt32 = 1
+    /// Flag: what follows the header is encrypted.
+    static let encryptedFlag: UInt32 = 2
+    private static let plainVersion: UInt32 = 1
 
-    var version = currentVersion
+    var version = plainVersion
     var flags: UInt32 = 0
     var identity: JournalIdentity
     var sequence: UInt64 = 0
     var createdMilliseconds: Int64 = 0
     var bytes: UInt64 = 0
     var contentChecksum: UInt32 = 0
+    /// The name of the key of an encrypted file.
+    private(set) var keyID: UInt64?
+    private var seal: [UInt8] = []
+
+    /// How many bytes stand before what follows.
+    var headBytes: Int { keyID == nil ? FileHeader.byteCount : FileHeader.sealedByteCount }
 
     /// Reads a header from the first 64 of these bytes; nil if they are none of that kind.
     init?(_ kind: Kind, from source: [UInt8], at start: Int = 0) {
@@ -70,9 +87,47 @@ struct FileHeader: Sendable, Hashable {
         createdMilliseconds = FileHeader.load(Int64.self, bytes, 40)
         self.bytes = FileHeader.load(UInt64.self, bytes, 48)
         contentChecksum = FileHeader.load(UInt32.self, bytes, 56)
+        guard flags & FileHeader.encryptedFlag != 0 else { return }
+        guard source.count >= start + FileHeader.sealedByteCount else { return nil }
+        let whole = Array(source[start..<start + FileHeader.sealedByteCount])
+        guard FileHeader.load(UInt32.self, whole, 88) == Checksum.plain(Array(whole[64..<88])) else { return nil }
+        keyID = FileHeader.load(UInt64.self, whole, 64)
+        seal = Array(whole[72..<88])
+    }
+
+    /// Says that the file is encrypted under a key.
+    mutating func encrypt(under key: JournalKey) {
+        version = FileHeader.currentVersion
+        flags |= FileHeader.encryptedFlag
+        keyID = key.id
+    }
+
+    /// Whether the header is as it was written by somebody who has the key.
+    func isAuthentic(_ kind: Kind, _ key: JournalKey) -> Bool {
+        guard keyID == key.id else { return false }
+        return SealedBytes.isEqual(seal, tag(sealedBlock(kind, key.id), key))
+    }
+
+    /// What the seal is made over.
+    private func sealedBlock(_ kind: Kind, _ keyID: UInt64) -> [UInt8] {
+        encode(kind) + withUnsafeBytes(of: keyID.littleEndian, Array.init)
+    }
+
+    private func tag(_ bytes: [UInt8], _ key: JournalKey) -> [UInt8] {
+        let place = identity.bytes + withUnsafeBytes(of: sequence.littleEndian, Array.init)
+        return SealedBytes.tag(bytes, key.derived(for: "header", place))
     }
 
     init(identity: JournalIdentity) { self.identity = identity }
+
+    /// The header's bytes, with the seal of an encrypted file: `key` is the one that ``encrypt(under:)`` was given.
+    func encode(_ kind: Kind, sealedWith key: JournalKey?) -> [UInt8] {
+        guard let key, let keyID else { return encode(kind) }
+        let block = sealedBlock(kind, keyID)
+        let rest = Array((block + tag(block, key))[FileHeader.byteCount...])
+        let check = withUnsafeBytes(of: Checksum.plain(rest).littleEndian, Array.init)
+        return Array(block[..<FileHeader.byteCount]) + rest + check + [0, 0, 0, 0]
+    }
 
     /// The 64 bytes.
     func encode(_ kind: Kind) -> [UInt8] {
@@ -101,6 +156,8 @@ struct FileHeader: Sendable, Hashable {
 /// The names of a journal's files.
 enum FileName {
     static let lock = "journal.lock"
+    /// Shared by who copies the journal, see ``JournalCopy``; taken by the journal itself when it lets segments go.
+    static let hold = "journal.hold"
     static let identity = "journal.id"
     static let segmentSuffix = ".segment"
     static let checkpointSuffix = ".checkpoint"

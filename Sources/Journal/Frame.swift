@@ -41,6 +41,8 @@ struct Frame {
         case record = 1
         /// No record: it says only that everything up to its sequence was synced. Overwritten by the next record.
         case mark = 2
+        /// A record that is encrypted, see ``SegmentCipher``.
+        case sealed = 3
     }
 
     static let headerBytes = 24
@@ -56,6 +58,8 @@ struct Frame {
     let payloadBytes: Int
     /// Everything up to here was on the disk when this frame was written.
     let syncedThrough: UInt64
+    /// Kind and ``syncedThrough`` as they stand in the header.
+    let flags: UInt32
     private let checksum: UInt32
 
     /// The whole frame's length with its padding.
@@ -78,6 +82,7 @@ struct Frame {
         let head = UnsafeRawBufferPointer(start: pointer, count: Frame.headerChecksumOffset)
         guard checksums.over(head) == stored else { return nil }
         let unsynced = flags & Frame.unsyncedUnknown
+        self.flags = flags
         self.kind = kind
         self.sequence = sequence
         self.payloadBytes = Int(UInt32(littleEndian: pointer.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
@@ -93,6 +98,12 @@ struct Frame {
         return checksums.over(head, payload) == checksum
     }
 
+    /// What ``flags`` of such a frame are.
+    static func flags(_ kind: Kind, sequence: UInt64, syncedThrough: UInt64) -> UInt32 {
+        let unsynced = UInt32(min(sequence &- min(syncedThrough, sequence), UInt64(unsyncedUnknown)))
+        return UInt32(kind.rawValue) << 28 | unsynced
+    }
+
     /// Writes a frame to `pointer`, which has room for ``byteCount(payload:)`` bytes.
     static func write(
         _ kind: Kind,
@@ -102,8 +113,7 @@ struct Frame {
         to pointer: UnsafeMutableRawPointer,
         _ checksums: Checksum
     ) {
-        let unsynced = UInt32(min(sequence &- min(syncedThrough, sequence), UInt64(unsyncedUnknown)))
-        let flags = UInt32(kind.rawValue) << 28 | unsynced
+        let flags = flags(kind, sequence: sequence, syncedThrough: syncedThrough)
         pointer.storeBytes(of: UInt32(payload.count).littleEndian, toByteOffset: 4, as: UInt32.self)
         pointer.storeBytes(of: sequence.littleEndian, toByteOffset: 8, as: UInt64.self)
         pointer.storeBytes(of: flags.littleEndian, toByteOffset: 16, as: UInt32.self)

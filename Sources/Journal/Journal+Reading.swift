@@ -1,11 +1,6 @@
 import Synchronization
 
 extension Journal {
-    /// How much of a segment is read at a time.
-    private static let readChunkBytes = 256 * 1024
-    /// The same for records that are looked up one by one.
-    private static let lookUpChunkBytes = SegmentMap.indexStrideBytes
-
     /// Gives the committed records from `sequence` on to the closure, in order, until about `maxBytes` of payload were
     /// given (at least one record is), the closure returns false, or there are no more. Any thread, also beside appends
     /// and retirement. The payload's memory is valid during the call only.
@@ -19,11 +14,46 @@ extension Journal {
         maxBytes: Int,
         _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
     ) throws(JournalError) -> UInt64 {
+        try reading.read(from: sequence, maxBytes: maxBytes, body)
+    }
+
+    /// Gives single records to the closure, in ascending order, whatever the order of `sequences`. Those that are not
+    /// there (retired, quarantined, not committed) are left out. False from the closure stops. Where a wanted record is
+    /// found damaged, the others are given first, then the error is thrown.
+    public func read(
+        sequences: [UInt64],
+        _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
+    ) throws(JournalError) {
+        try reading.read(sequences: sequences, body)
+    }
+
+    private var reading: RecordReading {
+        RecordReading(configuration: configuration, catalogue: catalogue, checksums: checksums)
+    }
+}
+
+/// Finds and reads records in the segments of a catalogue. Any thread.
+struct RecordReading: Sendable {
+    let configuration: Journal.Configuration
+    let catalogue: Catalogue
+    let checksums: Checksum
+
+    /// How much of a segment is read at a time.
+    private static let readChunkBytes = 256 * 1024
+    /// The same for records that are looked up one by one.
+    private static let lookUpChunkBytes = SegmentMap.indexStrideBytes
+
+    /// See ``Journal/read(from:maxBytes:_:)``.
+    func read(
+        from sequence: UInt64,
+        maxBytes: Int,
+        _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
+    ) throws(JournalError) -> UInt64 {
         var next = max(sequence, 1)
         var budget = maxBytes
         for segment in catalogue.segments(from: next) {
             for run in segment.map.withLock({ $0.runs(from: next) }) {
-                let goesOn = try read(segment, run, &next, Journal.readChunkBytes) { sequence, payload in
+                let goesOn = try read(segment, run, &next, RecordReading.readChunkBytes) { sequence, payload in
                     budget -= payload.count
                     return body(sequence, payload) && budget > 0
                 }
@@ -33,10 +63,8 @@ extension Journal {
         return next
     }
 
-    /// Gives single records to the closure, in ascending order, whatever the order of `sequences`. Those that are not
-    /// there (retired, quarantined, not committed) are left out. False from the closure stops. Where a wanted record is
-    /// found damaged, the others are given first, then the error is thrown.
-    public func read(
+    /// See ``Journal/read(sequences:_:)``.
+    func read(
         sequences: [UInt64],
         _ body: (_ sequence: UInt64, _ payload: UnsafeRawBufferPointer) -> Bool
     ) throws(JournalError) {
@@ -51,13 +79,13 @@ extension Journal {
             }
             var next = wanted[position]
             do throws(JournalError) {
-                _ = try read(segment, run, &next, Journal.lookUpChunkBytes) { sequence, payload in
+                _ = try read(segment, run, &next, RecordReading.lookUpChunkBytes) { sequence, payload in
                     if wanted[position] == sequence {
                         pass(sequence)
                         if !body(sequence, payload) { position = wanted.count }
                     }
                     // Neighbours are taken on the way; what is further off is looked up anew.
-                    return position < wanted.count && wanted[position] &- sequence <= Journal.neighbourDistance
+                    return position < wanted.count && wanted[position] &- sequence <= RecordReading.neighbourDistance
                 }
                 // The run is at its end, or the next one is looked up.
             } catch {
@@ -92,12 +120,12 @@ extension Journal {
         var position = run.offset
         var expected = run.first
         while position < run.end, expected <= run.last {
-            var intact: (frame: Frame, payload: UnsafeRawBufferPointer)?
+            var intact: (frame: Frame, payload: Payload)?
             var resume: (offset: Int, sequence: UInt64)?
             do throws(DiskError) {
-                intact = try intactFrame(&window, position, run.end)
+                intact = try intactFrame(&window, position, run.end, segment)
                 if intact?.frame.sequence != expected {
-                    resume = try resynchronise(&window, position, run, after: expected)
+                    resume = try resynchronise(&window, position, run, segment, after: expected)
                 }
             } catch {
                 throw JournalError(error, as: .readFailed)
@@ -113,7 +141,7 @@ extension Journal {
             expected += 1
             guard frame.sequence >= next else { continue }
             next = frame.sequence + 1
-            if !body(frame.sequence, payload) {
+            if !payload.withBytes({ body(frame.sequence, $0) }) {
                 segment.map.withLock { $0.bookmark(next, at: position) }
                 return false
             }
@@ -135,14 +163,33 @@ extension Journal {
     private func intactFrame(
         _ window: inout FileWindow,
         _ offset: Int,
-        _ limit: Int
-    ) throws(DiskError) -> (Frame, UnsafeRawBufferPointer)? {
+        _ limit: Int,
+        _ segment: Segment
+    ) throws(DiskError) -> (Frame, Payload)? {
         guard let head = try window.bytes(at: offset, wanted: Frame.headerBytes, limit: limit),
-            let base = head.baseAddress, let frame = Frame(at: base, checksums), frame.kind == .record,
+            let base = head.baseAddress, let frame = Frame(at: base, checksums), frame.kind != .mark,
             let whole = try window.bytes(at: offset, wanted: frame.byteCount, limit: limit),
             let start = whole.baseAddress, frame.isIntact(at: start, checksums)
         else { return nil }
-        return (frame, UnsafeRawBufferPointer(start: start + Frame.headerBytes, count: frame.payloadBytes))
+        let payload = UnsafeRawBufferPointer(start: start + Frame.headerBytes, count: frame.payloadBytes)
+        guard let cipher = segment.cipher else { return frame.kind == .record ? (frame, .borrowed(payload)) : nil }
+        guard frame.kind == .sealed,
+            let plain = cipher.open(payload, sequence: frame.sequence, flags: frame.flags, offset: offset)
+        else { return nil }
+        return (frame, .opened(plain))
+    }
+
+    /// A record's content, in the window or in memory of its own.
+    private enum Payload {
+        case borrowed(UnsafeRawBufferPointer)
+        case opened([UInt8])
+
+        func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+            switch self {
+            case .borrowed(let bytes): body(bytes)
+            case .opened(let bytes): bytes.withUnsafeBytes(body)
+            }
+        }
     }
 
     /// Finds the next intact record of a run behind a damaged place; its end if there is none.
@@ -150,11 +197,12 @@ extension Journal {
         _ window: inout FileWindow,
         _ offset: Int,
         _ run: Run,
+        _ segment: Segment,
         after expected: UInt64
     ) throws(DiskError) -> (offset: Int, sequence: UInt64) {
         var position = offset + Frame.alignment
         while position < run.end {
-            if let (frame, _) = try intactFrame(&window, position, run.end), frame.sequence > expected,
+            if let (frame, _) = try intactFrame(&window, position, run.end, segment), frame.sequence > expected,
                 frame.sequence <= run.last
             {
                 return (position, frame.sequence)

@@ -30,8 +30,41 @@ public final class Journal: Sendable {
         onCommit: @escaping @Sendable (CommitNotice) -> Void
     ) throws(JournalError) -> (journal: Journal, recovery: Recovery) {
         let opened = try RecoveryRun.run(configuration, disk)
-        let journal = try Journal(opened, configuration, disk, onCommit)
+        let (journal, writer) = try make(opened, configuration, disk, onCommit)
+        try journal.start(writer)
         return (journal, opened.recovery)
+    }
+
+    /// Opens it as ``open(_:disk:onCommit:)`` does, but with no thread: what was appended is committed, and `onCommit`
+    /// called, when the owner says ``JournalStepper/step()``. For an owner that runs everything on one thread.
+    public static func openStepped(
+        _ configuration: Configuration,
+        disk: any Disk = PosixDisk(),
+        onCommit: @escaping @Sendable (CommitNotice) -> Void
+    ) throws(JournalError) -> (journal: Journal, stepper: JournalStepper, recovery: Recovery) {
+        let opened = try RecoveryRun.run(configuration, disk)
+        let (journal, writer) = try make(opened, configuration, disk, onCommit)
+        return (journal, JournalStepper(journal.loop, writer), opened.recovery)
+    }
+
+    private static func make(
+        _ opened: RecoveryRun.Result,
+        _ configuration: Configuration,
+        _ disk: any Disk,
+        _ onCommit: @escaping @Sendable (CommitNotice) -> Void
+    ) throws(JournalError) -> (Journal, SegmentWriter) {
+        let journal = Journal(opened, configuration, disk, onCommit)
+        let writer = SegmentWriter(
+            configuration: configuration,
+            disk: disk,
+            identity: opened.identity,
+            catalogue: journal.catalogue,
+            active: opened.active,
+            tail: opened.tail,
+            lastSequence: opened.recovery.nextSequence - 1
+        )
+        try writer.begin()
+        return (journal, writer)
     }
 
     private init(
@@ -39,33 +72,27 @@ public final class Journal: Sendable {
         _ configuration: Configuration,
         _ disk: any Disk,
         _ onCommit: @escaping @Sendable (CommitNotice) -> Void
-    ) throws(JournalError) {
+    ) {
         self.configuration = configuration
         self.disk = disk
         identity = opened.identity
         checksums = Checksum(of: opened.identity)
         catalogue = Catalogue(opened.state)
         lock = Mutex(opened.lock)
+        thread = Mutex(nil)
         let last = opened.recovery.nextSequence - 1
         loop = CommitLoop(configuration: configuration, lastSequence: last, onCommit: onCommit)
-        let writer = SegmentWriter(
-            configuration: configuration,
-            disk: disk,
-            identity: opened.identity,
-            catalogue: catalogue,
-            active: opened.active,
-            tail: opened.tail,
-            lastSequence: last
-        )
-        try writer.begin()
+    }
+
+    private func start(_ writer: SegmentWriter) throws(JournalError) {
         let box = WriterBox(writer)
         let loop = loop
         // The lock file stays held until the thread has ended, also where nobody called close().
-        let lock = opened.lock
-        guard let thread = Thread({ withExtendedLifetime(lock) { loop.run(box.writer) } }) else {
+        let held = lock.withLock { $0 }
+        guard let started = Thread({ withExtendedLifetime(held) { loop.run(box.writer) } }) else {
             throw JournalError(.accessFailed, "The system has no thread for the journal. Raise its limit of threads.")
         }
-        self.thread = Mutex(thread)
+        thread.withLock { $0 = started }
     }
 
     deinit {

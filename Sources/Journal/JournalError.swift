@@ -25,6 +25,8 @@ public struct JournalError: Error, Sendable {
         case locked = "locked"
         /// The files were written by a newer version. They were not touched.
         case unsupportedVersion = "unsupported_version"
+        /// Files are encrypted with a key that is not configured. They were not touched.
+        case keyMissing = "key_missing"
         /// Records that were committed do not pass their checksum; ``JournalError/lostSequences`` says which.
         case corrupt = "corrupt"
         /// More than the hard limit of bytes waits for the disk (``Journal/Configuration/maxPendingBytes`` was

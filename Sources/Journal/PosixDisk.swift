@@ -6,8 +6,13 @@ import Musl
 
 /// The machine's own file system.
 public struct PosixDisk: Disk {
+    private let isReadOnly: Bool
+
     /// Makes it.
-    public init() {}
+    public init() { self.init(isReadOnly: false) }
+
+    /// With `isReadOnly`, files are opened for reading only: for others' folders, and file systems that allow no more.
+    init(isReadOnly: Bool) { self.isReadOnly = isReadOnly }
 
     /// Makes the directory and those above it, and their names durable: else a power cut after the first start could
     /// take the whole journal with it.
@@ -53,7 +58,8 @@ public struct PosixDisk: Disk {
 
     /// Opens a file.
     public func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile {
-        let descriptor = try Self.descriptor(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0))
+        let access = isReadOnly ? O_RDONLY : O_RDWR
+        let descriptor = try Self.descriptor(path, access | O_CLOEXEC | (create ? O_CREAT : 0))
         return PosixFile(descriptor: descriptor, path: path)
     }
 
@@ -88,6 +94,26 @@ public struct PosixDisk: Disk {
             throw DiskError(operation: "flock", code: code, path: path)
         }
         return PosixLock(descriptor: descriptor)
+    }
+
+    /// Takes a lock that others may share; ``lock(_:)`` is refused as long as anybody has it. Waits for one that is
+    /// taken, which is for moments only.
+    static func share(_ path: String) throws(DiskError) -> any DiskLock {
+        let descriptor = try descriptor(path, O_RDWR | O_CREAT | O_CLOEXEC)
+        while flock(descriptor, LOCK_SH) != 0 {
+            let code = errno
+            if code == EINTR { continue }
+            close(descriptor)
+            throw DiskError(operation: "flock", code: code, path: path)
+        }
+        return PosixLock(descriptor: descriptor)
+    }
+
+    /// Whether another process, or another journal of this one, holds the lock. Takes nothing for longer than the call.
+    static func isLocked(_ path: String) -> Bool {
+        guard let descriptor = try? descriptor(path, O_RDONLY | O_CLOEXEC) else { return false }
+        defer { close(descriptor) }
+        return flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
     }
 
     private static func descriptor(_ path: String, _ flags: Int32) throws(DiskError) -> Int32 {

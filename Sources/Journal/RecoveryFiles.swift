@@ -7,6 +7,13 @@ struct RecoveryFiles {
         var header: FileHeader?
         var file: any DiskFile
         var byteCount: Int
+        /// How its records are told.
+        var reading = SegmentScan.Reading.plain
+
+        var cipher: SegmentCipher? {
+            guard case .sealed(let cipher) = reading else { return nil }
+            return cipher
+        }
 
         /// Its first record: what the header says, else the name.
         var firstSequence: UInt64 { header?.sequence ?? named }
@@ -16,7 +23,11 @@ struct RecoveryFiles {
         var name: String
         var named: UInt64
         var header: FileHeader?
+        var file: any DiskFile
+        /// The content, opened; nil if it is damaged, or nobody has the key.
         var bytes: [UInt8]?
+        /// Whether the checksum fits: what more there is to say, the key says.
+        var isIntact = false
     }
 
     var segments: [SegmentFile] = []
@@ -32,7 +43,7 @@ struct RecoveryFiles {
         var files = RecoveryFiles()
         do throws(DiskError) {
             for name in try disk.list(configuration.directory).sorted() {
-                try files.add(name, configuration.path(name), disk)
+                try files.add(name, configuration, disk)
             }
         } catch {
             throw JournalError(error, as: .accessFailed)
@@ -47,10 +58,52 @@ struct RecoveryFiles {
                 path: configuration.directory
             )
         }
+        if !configuration.readsUnopened { try files.checkKeys(configuration) }
+        files.chooseReadings(configuration.keys)
         return files
     }
 
-    private mutating func add(_ name: String, _ path: String, _ disk: any Disk) throws(DiskError) {
+    /// Without the key of a file nothing is changed: it would look like damage.
+    private func checkKeys(_ configuration: Journal.Configuration) throws(JournalError) {
+        let used = segments.compactMap { $0.header?.keyID } + checkpoints.compactMap { $0.header?.keyID }
+        guard let missing = used.first(where: { configuration.keys?.key($0) == nil }) else { return }
+        let known = (configuration.keys?.all ?? []).map(\.name).sorted().joined(separator: ", ")
+        throw JournalError(
+            .keyMissing,
+            "The journal is encrypted with the key \(JournalKey.name(missing)), and "
+                + (known.isEmpty ? "no key is configured." : "the configured keys are \(known).")
+                + " Nothing was changed: configure that key, among the retired ones if another one is used now.",
+            path: configuration.directory
+        )
+    }
+
+    /// Settles how the records of each segment are told from other bytes.
+    private mutating func chooseReadings(_ keys: KeyRing?) {
+        guard let identity else { return }
+        for index in segments.indices {
+            let segment = segments[index]
+            let first = segment.firstSequence
+            if let header = segment.header {
+                let cipher = header.keyID.flatMap { keys?.key($0) }.map {
+                    SegmentCipher($0, identity, firstSequence: first)
+                }
+                segments[index].reading = SegmentScan.reading(cipher, isEncrypted: header.keyID != nil)
+            } else {
+                // Both copies of the header are gone: the records themselves tell which key is theirs.
+                let ciphers = (keys?.all ?? []).map { SegmentCipher($0, identity, firstSequence: first) }
+                let fitting = ciphers.first { SegmentScan.opens(segment.file, segment.byteCount, identity, $0) }
+                if let fitting { segments[index].reading = .sealed(fitting) }
+            }
+        }
+    }
+
+    private mutating func add(
+        _ name: String,
+        _ configuration: Journal.Configuration,
+        _ disk: any Disk
+    ) throws(DiskError) {
+        let path = configuration.path(name)
+        let keys = configuration.keys
         if name == FileName.identity {
             hasIdentityFile = true
             let bytes = RecoveryFiles.head(of: try disk.open(path, create: false), FileHeader.byteCount)
@@ -62,13 +115,13 @@ struct RecoveryFiles {
         } else if name.hasSuffix(FileName.spareSuffix) {
             spares.append(.init(name: name, byteCount: try disk.open(path, create: false).size()))
         } else if let named = FileName.number(of: name, suffix: FileName.checkpointSuffix) {
-            checkpoints.append(try RecoveryFiles.checkpoint(name, named, try disk.open(path, create: false)))
+            checkpoints.append(try RecoveryFiles.checkpoint(name, named, try disk.open(path, create: false), keys))
         } else if let named = FileName.number(of: name, suffix: FileName.segmentSuffix), named > 0 {
             let file = try disk.open(path, create: false)
             // Both copies in one read; a bad block makes only one of them unreadable.
-            let first = RecoveryFiles.head(of: file, FileHeader.byteCount)
-            let second = RecoveryFiles.head(of: file, FileHeader.byteCount, at: Segment.headerCopyOffset)
-            var header = FileHeader(.segment, from: first) ?? FileHeader(.segment, from: second)
+            let first = RecoveryFiles.head(of: file, FileHeader.sealedByteCount)
+            let second = RecoveryFiles.head(of: file, FileHeader.sealedByteCount, at: Segment.headerCopyOffset)
+            var header = RecoveryFiles.header(first, keys) ?? RecoveryFiles.header(second, keys)
             if let sequence = header?.sequence, sequence == 0 || sequence > Frame.maxSequence { header = nil }
             segments.append(
                 SegmentFile(name: name, named: named, header: header, file: file, byteCount: try file.size())
@@ -76,18 +129,36 @@ struct RecoveryFiles {
         }
     }
 
+    /// A segment's header; nil also if it was changed by somebody without its key.
+    private static func header(_ bytes: [UInt8], _ keys: KeyRing?) -> FileHeader? {
+        guard let header = FileHeader(.segment, from: bytes) else { return nil }
+        guard let key = header.keyID.flatMap({ keys?.key($0) }) else { return header }
+        return header.isAuthentic(.segment, key) ? header : nil
+    }
+
     private static func checkpoint(
         _ name: String,
         _ named: UInt64,
-        _ file: any DiskFile
+        _ file: any DiskFile,
+        _ keys: KeyRing?
     ) throws(DiskError) -> CheckpointFile {
-        var result = CheckpointFile(name: name, named: named)
+        var result = CheckpointFile(name: name, named: named, file: file)
         let size = try file.size()
-        result.header = FileHeader(.checkpoint, from: head(of: file, FileHeader.byteCount))
-        let length = size - FileHeader.byteCount
-        guard let header = result.header, length >= 0, UInt64(length) == header.bytes else { return result }
-        let bytes = head(of: file, length, at: FileHeader.byteCount)
-        if UInt64(bytes.count) == header.bytes, Checksum.plain(bytes) == header.contentChecksum { result.bytes = bytes }
+        result.header = FileHeader(.checkpoint, from: head(of: file, FileHeader.sealedByteCount))
+        guard let header = result.header, size >= header.headBytes, UInt64(size - header.headBytes) == header.bytes
+        else {
+            return result
+        }
+        let bytes = head(of: file, size - header.headBytes, at: header.headBytes)
+        guard UInt64(bytes.count) == header.bytes, Checksum.plain(bytes) == header.contentChecksum else {
+            return result
+        }
+        result.isIntact = true
+        guard let keyID = header.keyID else {
+            result.bytes = bytes
+            return result
+        }
+        if let key = keys?.key(keyID) { result.bytes = CheckpointCipher.open(bytes, header, key) }
         return result
     }
 

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Opens what a journal's directory holds, whatever happened to it.
 ///
 /// The rules: a record is kept if it passes its checksum and nothing before it in the sequence is torn. A missing
@@ -14,6 +16,8 @@ struct RecoveryRun {
         var active: Segment?
         var tail: Int
         var lock: any DiskLock
+        /// Whether any file is encrypted.
+        var isEncrypted: Bool
     }
 
     /// A segment with what was found in it.
@@ -71,8 +75,7 @@ struct RecoveryRun {
         state.segments = found.map(segment)
         state.committedSequence = cut - 1
         let active = tail == nil ? nil : state.segments.last
-        // Records that the last life had written and not synced are committed from now on.
-        if let last = state.segments.last { try last.file.sync() }
+        if let last = state.segments.last { try storeAgain(last, after: proven) }
         try disk.syncDirectory(configuration.directory)
         return Result(
             identity: identity,
@@ -80,8 +83,24 @@ struct RecoveryRun {
             state: state,
             active: active,
             tail: tail ?? Segment.dataOffset,
-            lock: lock
+            lock: lock,
+            isEncrypted: (files.segments.map(\.header) + files.checkpoints.map(\.header)).contains { $0?.keyID != nil }
         )
+    }
+
+    /// Records that the last life had written and not synced are committed from now on. They are written again first:
+    /// where a sync had failed, the system takes them for stored, and another sync would store nothing.
+    private func storeAgain(_ segment: Segment, after proven: UInt64) throws(DiskError) {
+        for run in segment.map.withLock({ $0.runs(from: proven + 1) }) {
+            var offset = run.offset
+            while offset < run.end {
+                let bytes = try segment.file.readBytes(min(run.end - offset, 1 << 20), at: offset)
+                guard !bytes.isEmpty else { break }
+                try segment.file.writeAll(bytes, at: offset)
+                offset += bytes.count
+            }
+        }
+        try segment.file.sync()
     }
 
     // MARK: Directory
@@ -113,9 +132,9 @@ struct RecoveryRun {
     private mutating func takeCheckpoints() {
         var valid: [(header: FileHeader, bytes: [UInt8])] = []
         for file in files.checkpoints {
-            if let header = file.header, let bytes = file.bytes, header.identity == identity,
-                header.sequence == file.named
-            {
+            // Who only looks takes one that nobody can open for what its checksum says.
+            let bytes = file.bytes ?? (configuration.readsUnopened && file.isIntact ? [] : nil)
+            if let header = file.header, let bytes, header.identity == identity, header.sequence == file.named {
                 valid.append((header, bytes))
             } else {
                 let copy = setAside(file.name)
@@ -128,7 +147,7 @@ struct RecoveryRun {
         }
         for kept in valid.prefix(2) {
             state.checkpoints.append(kept.header.sequence)
-            state.checkpointBytes[kept.header.sequence] = FileHeader.byteCount + kept.bytes.count
+            state.checkpointBytes[kept.header.sequence] = kept.header.headBytes + Int(clamping: kept.header.bytes)
         }
         if let newest = valid.first {
             recovery.checkpoint = Checkpoint(sequence: newest.header.sequence, bytes: newest.bytes)
@@ -172,7 +191,14 @@ struct RecoveryRun {
         for file in usable {
             let first = file.firstSequence
             let limit = firsts.first { $0 > first } ?? .max
-            let scan = try SegmentScan.run(file.file, byteCount: file.byteCount, checksums, first: first, limit: limit)
+            let scan = try SegmentScan.run(
+                file.file,
+                byteCount: file.byteCount,
+                checksums,
+                file.reading,
+                first: first,
+                limit: limit
+            )
             let candidate = Found(file: file, scan: scan)
             guard let rival = found.last, rival.file.firstSequence == first else {
                 found.append(candidate)
@@ -249,6 +275,7 @@ struct RecoveryRun {
             file: found.file.file,
             byteCount: found.file.byteCount,
             createdMilliseconds: found.file.header?.createdMilliseconds ?? 0,
+            cipher: found.file.cipher,
             map: found.scan.map
         )
     }

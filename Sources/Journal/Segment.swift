@@ -137,6 +137,8 @@ final class Segment: Sendable {
     /// The size of the file.
     let byteCount: Int
     let createdMilliseconds: Int64
+    /// What its records are encrypted with.
+    let cipher: SegmentCipher?
     /// Only committed records are in here.
     let map: Mutex<SegmentMap>
 
@@ -146,6 +148,7 @@ final class Segment: Sendable {
         file: any DiskFile,
         byteCount: Int,
         createdMilliseconds: Int64,
+        cipher: SegmentCipher? = nil,
         map: SegmentMap = SegmentMap()
     ) {
         self.firstSequence = firstSequence
@@ -153,6 +156,7 @@ final class Segment: Sendable {
         self.file = file
         self.byteCount = byteCount
         self.createdMilliseconds = createdMilliseconds
+        self.cipher = cipher
         self.map = Mutex(map)
     }
 

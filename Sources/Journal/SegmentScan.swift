@@ -17,12 +17,23 @@ struct SegmentScan {
 
     private static let chunkBytes = 1 << 20
 
+    /// How records of a segment are told from bytes that only look like them.
+    enum Reading {
+        /// They are not encrypted.
+        case plain
+        /// They are encrypted, and open with this.
+        case sealed(SegmentCipher)
+        /// They are encrypted, and nobody has the key: their checksums alone count.
+        case unopened
+    }
+
     /// Reads the file from the first frame's place to the end, keeping every record in `first..<limit` that passes its
     /// checksum, wherever it stands. Stops early once it has all of them.
     static func run(
         _ file: any DiskFile,
         byteCount: Int,
         _ checksums: Checksum,
+        _ reading: Reading = .plain,
         first: UInt64,
         limit: UInt64
     ) throws(DiskError) -> SegmentScan {
@@ -47,7 +58,8 @@ struct SegmentScan {
             let end = position + frame.byteCount
             let isInRange = frame.sequence >= first && frame.sequence < limit
             guard let whole = try window.bytes(at: position, wanted: frame.byteCount, limit: byteCount),
-                let start = whole.baseAddress, frame.isIntact(at: start, checksums)
+                let start = whole.baseAddress, frame.isIntact(at: start, checksums),
+                reading.accepts(frame, at: start, offset: position)
             else {
                 if isInRange { scan.brokenFrames.append((frame.sequence, position, min(end, byteCount))) }
                 // Its length is not trusted: where blocks were misplaced, intact records lie inside.
@@ -58,7 +70,7 @@ struct SegmentScan {
             switch frame.kind {
             case .mark:
                 if frame.sequence >= first &- 1, frame.sequence < limit { scan.note(synced: frame.syncedThrough) }
-            case .record:
+            case .record, .sealed:
                 if isInRange {
                     scan.note(synced: frame.syncedThrough)
                     scan.map.append(sequence: frame.sequence, offset: position, end: end)
@@ -78,7 +90,41 @@ struct SegmentScan {
         return scan
     }
 
+    /// Whether some record of a file opens with a cipher; the first one whose checksums fit tells.
+    static func opens(
+        _ file: any DiskFile,
+        _ byteCount: Int,
+        _ identity: JournalIdentity,
+        _ cipher: SegmentCipher
+    ) -> Bool {
+        let checksums = Checksum(of: identity)
+        let whole = try? run(file, byteCount: byteCount, checksums, .sealed(cipher), first: 1, limit: .max)
+        return !(whole?.map.runs.isEmpty ?? true)
+    }
+
+    /// The cipher, if it is known.
+    static func reading(_ cipher: SegmentCipher?, isEncrypted: Bool) -> Reading {
+        if let cipher { return .sealed(cipher) }
+        return isEncrypted ? .unopened : .plain
+    }
+
     private mutating func note(synced sequence: UInt64) {
         syncedThrough = max(syncedThrough, sequence)
+    }
+}
+
+extension SegmentScan.Reading {
+    /// Whether a frame whose checksums fit belongs here. What somebody put there without the key does not.
+    func accepts(_ frame: Frame, at pointer: UnsafeRawPointer, offset: Int) -> Bool {
+        switch (self, frame.kind) {
+        case (_, .mark), (.plain, .record), (.unopened, .sealed): return true
+        case (.sealed(let cipher), .sealed): return open(frame, at: pointer, offset: offset, cipher) != nil
+        case (.plain, .sealed), (.sealed, .record), (.unopened, .record): return false
+        }
+    }
+
+    private func open(_ frame: Frame, at pointer: UnsafeRawPointer, offset: Int, _ cipher: SegmentCipher) -> [UInt8]? {
+        let payload = UnsafeRawBufferPointer(start: pointer + Frame.headerBytes, count: frame.payloadBytes)
+        return cipher.open(payload, sequence: frame.sequence, flags: frame.flags, offset: offset)
     }
 }

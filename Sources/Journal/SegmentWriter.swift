@@ -43,6 +43,8 @@ final class SegmentWriter {
     private(set) var active: Segment?
     /// Where the next frame goes.
     private(set) var tail: Int
+    /// Nonces of this opening of the active segment.
+    private var nonces = NonceSource()
     /// The last record written, committed or not.
     private(set) var lastSequence: UInt64
     /// The last record that is on the disk for certain.
@@ -118,7 +120,7 @@ final class SegmentWriter {
     func begin() throws(JournalError) {
         shortage = try fillReserve()
         guard active == nil, lastSequence > 0 else { return }
-        _ = try roll(to: lastSequence + 1, dataBytes: 0)
+        _ = try roll(to: lastSequence + 1, dataBytes: 0, configuration.keys?.primary)
     }
 
     /// Makes durable what was written.
@@ -163,32 +165,45 @@ final class SegmentWriter {
         let start = backlogRecord == 0 ? 0 : batch.ends[backlogRecord - 1]
         let length = batch.ends[backlogRecord] - start
         let sequence = batch.firstSequence + UInt64(backlogRecord)
-        let needed = Frame.byteCount(payload: length)
-        if active.map({ tail + stagedBytes + needed > $0.byteCount }) ?? true {
+        let key = configuration.keys?.primary
+        let needed = Frame.byteCount(payload: length + (key == nil ? 0 : SealedBytes.overhead))
+        if active.map({ tail + stagedBytes + needed > $0.byteCount || $0.cipher?.keyID != key?.id }) ?? true {
             try flush()
             // The old segment is synced before the new one exists, whatever the policy: a segment's header proves that
             // everything before it was stored.
             try sync()
             publish()
-            if let stall = try roll(to: sequence, dataBytes: needed) { return stall }
+            if let stall = try roll(to: sequence, dataBytes: needed, key) { return stall }
         }
         if stagedBytes > 0, stagedBytes + needed > SegmentWriter.maxStagedBytes { try flush() }
         reserve(stagedBytes + needed)
         guard let base = stage.baseAddress else { return nil }
         batch.bytes.withUnsafeBytes { raw in
             let payload = UnsafeRawBufferPointer(rebasing: raw[start..<start + length])
-            Frame.write(
-                .record,
-                sequence: sequence,
-                syncedThrough: syncedThrough,
-                payload: payload,
-                to: base + stagedBytes,
-                checksums
-            )
+            stage(payload, sequence, at: base + stagedBytes)
         }
         staged.append((sequence, tail + stagedBytes, tail + stagedBytes + needed))
         stagedBytes += needed
         return nil
+    }
+
+    /// Writes a record's frame into the stage, encrypted where the active segment is.
+    private func stage(_ payload: UnsafeRawBufferPointer, _ sequence: UInt64, at place: UnsafeMutableRawPointer) {
+        let synced = syncedThrough
+        guard let cipher = active?.cipher else {
+            Frame.write(.record, sequence: sequence, syncedThrough: synced, payload: payload, to: place, checksums)
+            return
+        }
+        let sealed = cipher.seal(
+            payload,
+            sequence: sequence,
+            flags: Frame.flags(.sealed, sequence: sequence, syncedThrough: synced),
+            offset: tail + stagedBytes,
+            nonce: nonces.next()
+        )
+        sealed.withUnsafeBytes {
+            Frame.write(.sealed, sequence: sequence, syncedThrough: synced, payload: $0, to: place, checksums)
+        }
     }
 
     private func reserve(_ bytes: Int) {
@@ -234,21 +249,25 @@ final class SegmentWriter {
 
     /// Opens the segment that starts with `sequence`: in a spare file, a new one, or as the last resort in one of the
     /// reserve. Returns the reason if there is no room for it; then nothing changed.
-    private func roll(to sequence: UInt64, dataBytes: Int) throws(JournalError) -> JournalError? {
+    private func roll(
+        to sequence: UInt64,
+        dataBytes: Int,
+        _ key: JournalKey?
+    ) throws(JournalError) -> JournalError? {
         let byteCount = max(segmentBytes, (Segment.dataOffset + dataBytes + 4095) & ~4095)
         if let spare = takeSpare(of: byteCount, keeping: configuration.reserveSegments) {
-            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag)
+            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag, key)
             return nil
         }
         let name = FileName.segment(sequence) + FileName.temporarySuffix
         if let lack = try make(name, byteCount) {
             guard let spare = takeSpare(of: byteCount, keeping: 0) else { return lack }
             shortage = lack
-            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag)
+            try begin(sequence, in: spare.name, byteCount, FileHeader.recycledFlag, key)
             return nil
         }
         do throws(JournalError) {
-            try begin(sequence, in: name, byteCount, 0)
+            try begin(sequence, in: name, byteCount, 0, key)
             return nil
         } catch {
             guard error.isWantOfSpace else { throw error }
@@ -262,37 +281,45 @@ final class SegmentWriter {
         _ sequence: UInt64,
         in name: String,
         _ byteCount: Int,
-        _ flags: UInt32
+        _ flags: UInt32,
+        _ key: JournalKey?
     ) throws(JournalError) {
         var header = FileHeader(identity: identity)
         header.sequence = sequence
         header.createdMilliseconds = configuration.wallMilliseconds()
         header.bytes = UInt64(byteCount)
         header.flags = flags
+        if let key { header.encrypt(under: key) }
         do throws(DiskError) {
             let file = try disk.open(configuration.path(name), create: false)
-            let encoded = header.encode(.segment)
+            let encoded = header.encode(.segment, sealedWith: key)
             try file.writeAll(encoded, at: 0)
             try file.writeAll(encoded, at: Segment.headerCopyOffset)
             try file.sync()
             try disk.rename(configuration.path(name), to: configuration.path(FileName.segment(sequence)))
             try disk.syncDirectory(configuration.directory)
-            open(file, header, byteCount)
+            open(file, header, byteCount, key)
         } catch {
             throw JournalError(error, as: error.operation == "fdatasync" ? .syncFailed : .writeFailed)
         }
     }
 
-    private func open(_ file: any DiskFile, _ header: FileHeader, _ byteCount: Int) {
+    private func open(_ file: any DiskFile, _ header: FileHeader, _ byteCount: Int, _ key: JournalKey?) {
         let segment = Segment(
             firstSequence: header.sequence,
             name: FileName.segment(header.sequence),
             file: file,
             byteCount: byteCount,
-            createdMilliseconds: header.createdMilliseconds
+            createdMilliseconds: header.createdMilliseconds,
+            cipher: key.map { SegmentCipher($0, identity, firstSequence: header.sequence) }
         )
-        catalogue.withLock { $0.segments.append(segment) }
+        catalogue.withLock { state in
+            // One without records, under another key, had the same name; the new file has taken its place.
+            state.segments.removeAll { $0.firstSequence == header.sequence }
+            state.segments.append(segment)
+        }
         active = segment
+        nonces = NonceSource()
         tail = Segment.dataOffset
     }
 }

@@ -32,6 +32,10 @@ extension Journal {
         public var reserveSegments = 0
         /// How long the journal waits between attempts to go on when there was no room.
         public var stallRetryMilliseconds = 1000
+        /// The keys of an encrypted journal; nil: what is written is not encrypted, and what is cannot be read.
+        public var keys: KeyRing?
+        /// Whether encrypted records without their key count by their checksums: for those who only look.
+        var readsUnopened = false
         /// What a new journal is called inside its files; nil draws a random identity.
         public var identity: JournalIdentity?
         /// The wall clock, milliseconds since 1970-01-01 UTC: the age of segments for

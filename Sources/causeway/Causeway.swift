@@ -11,6 +11,7 @@ struct Causeway: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, SiteCommand.self, CloudCommand.self, CheckCommand.self, ImportCommand.self,
             PubCommand.self, SubCommand.self, CertsCommand.self, UserCommand.self, AuditCommand.self,
+            BenchCommand.self, JournalCommand.self, DoctorCommand.self, BackupCommand.self, RestoreCommand.self,
             VersionCommand.self,
         ]
     )

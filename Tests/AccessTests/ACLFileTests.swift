@@ -1,5 +1,6 @@
 import Broker
 import MQTT
+import Repeatable
 import Testing
 
 @testable import Access
@@ -126,7 +127,7 @@ import Testing
     @Test("D6: 20,000 random files, names and topics agree with a naive reading of Mosquitto's rules")
     func oracle() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = Seeded(seed)
+        var random = SeededRandom(seed: seed)
         let levels = ["a", "b", "%u", "%c", "+", "x.y", "", "$SYS", "[a-z]*", "(.*)"]
         let names = ["a", "b", "u1", "x.y", "[a-z]*", ".*", "a|b", "$SYS"]
         let accesses = ["read ", "write ", "readwrite ", "deny ", ""]

@@ -2,6 +2,7 @@ import Broker
 import Foundation
 import MQTT
 import NIOCore
+import Repeatable
 import Synchronization
 import Testing
 
@@ -396,7 +397,7 @@ import Testing
     @Test("100,000 random texts neither trap nor come back as something else")
     func random() {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = Seeded(seed)
+        var random = SeededRandom(seed: seed)
         let pieces = [
             "{", "}", "[", "]", ",", ":", "\"a\"", "\"", "1", "-", ".5", "e9", "true", "null", "\\u12", " ", "\u{E9}",
         ]

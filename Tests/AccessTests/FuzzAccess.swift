@@ -21,7 +21,9 @@ enum FuzzAccess {
 
     // MARK: - acl_file
 
-    private static let topics: [TopicName] = ["a", "a/b", "a/user/b", "a/client", "b", "$SYS/x", "$CONTROL/x", "é/b"]
+    private static let topics: [(name: TopicName, levels: [[UInt8]])] = [
+        "a", "a/b", "a/user/b", "a/client", "b", "$SYS/x", "$CONTROL/x", "é/b",
+    ].map { (TopicName(stringLiteral: $0), levels(Array($0.utf8))) }
 
     private static func rules(_ text: String) -> String? {
         let file: ACLFile
@@ -32,16 +34,16 @@ enum FuzzAccess {
         }
         for identity in [Identity(username: "user", clientID: "client"), Identity(username: nil, clientID: "a")] {
             let access = file.resolve(identity)
-            let lines = lines(of: text, for: identity.username)
+            let lines = lines(of: text, for: identity)
             for topic in topics {
-                let reads = access.mayReceive(topic)
-                if reads != expected(topic, identity, lines, right: "read") {
-                    return "\(identity) and \(topic): \(reads ? "may" : "may not") receive"
+                let reads = access.mayReceive(topic.name)
+                if reads != expected(topic.levels, lines, right: "read") {
+                    return "\(identity) and \(topic.name): \(reads ? "may" : "may not") receive"
                 }
-                guard !topic.string.hasPrefix("$") else { continue }
-                let writes = access.mayPublish(topic)
-                if writes != expected(topic, identity, lines, right: "write") {
-                    return "\(identity) and \(topic): \(writes ? "may" : "may not") publish"
+                guard topic.levels[0].first != UInt8(ascii: "$") else { continue }
+                let writes = access.mayPublish(topic.name)
+                if writes != expected(topic.levels, lines, right: "write") {
+                    return "\(identity) and \(topic.name): \(writes ? "may" : "may not") publish"
                 }
             }
         }
@@ -50,81 +52,83 @@ enum FuzzAccess {
 
     private struct Line {
         var isPattern: Bool
-        var access: Substring
-        var filter: String
+        var access: String
+        var levels: [[UInt8]]
     }
 
-    /// The lines of a file that is known to be right, that count for a user: read anew, and naively.
-    private static func lines(of text: String, for user: String?) -> [Line] {
+    /// The lines of a file that is known to be right, that count for somebody: read anew, and naively, byte by byte.
+    private static func lines(of text: String, for identity: Identity) -> [Line] {
+        let user = identity.username.map { Array($0.utf8) }
         var found: [Line] = []
-        var current: String?
-        for raw in text.utf8.split(separator: 0x0A) {
-            let bytes = raw.reversed().drop(while: isSpace).reversed()
-            guard bytes.first != 0x23 else { continue }
-            let words = bytes.drop { $0 == 0x20 }
-            let keyword = String(decoding: words.prefix { $0 != 0x20 }, as: UTF8.self)
-            let rest = String(decoding: words.drop { $0 != 0x20 }.drop(while: isSpace), as: UTF8.self)
-            guard !words.isEmpty else { continue }
-            if keyword == "user" { current = rest }
-            let isPattern = keyword == "pattern"
-            guard isPattern || keyword == "topic" && current.map({ Array($0.utf8) }) == user.map({ Array($0.utf8) })
-            else { continue }
-            let split = rest.split(separator: " " as Character, maxSplits: 1)
-            let access = split.count == 2 ? split[0] : "readwrite"
-            let filter = split.count == 2 ? String(decoding: split[1].utf8.drop(while: isSpace), as: UTF8.self) : rest
-            found.append(Line(isPattern: isPattern, access: access, filter: filter))
+        var current: [UInt8]?
+        for raw in Array(text.utf8).split(separator: 0x0A) {
+            guard let end = raw.lastIndex(where: { !isSpace($0) }), raw[raw.startIndex] != 0x23 else { continue }
+            let words = raw[...end].drop { $0 == 0x20 }
+            let keyword = words.prefix { $0 != 0x20 }
+            let rest = words[keyword.endIndex...].drop(while: isSpace)
+            if keyword.elementsEqual("user".utf8) { current = Array(rest) }
+            let isPattern = keyword.elementsEqual("pattern".utf8)
+            guard isPattern || keyword.elementsEqual("topic".utf8) && current == user else { continue }
+            var access = "readwrite"
+            var filter = rest
+            if let space = rest.firstIndex(of: 0x20) {
+                access = String(decoding: rest[..<space], as: UTF8.self)
+                filter = rest[space...].drop(while: isSpace)
+            }
+            var levels = levels(Array(filter))
+            if isPattern {
+                if user == nil, levels.contains(where: { $0 != replace($0, UInt8(ascii: "u"), []) }) { continue }
+                levels = levels.map {
+                    replace(replace($0, UInt8(ascii: "u"), user ?? []), UInt8(ascii: "c"), identity.clientID.utf8)
+                }
+            }
+            found.append(Line(isPattern: isPattern, access: access, levels: levels))
         }
         return found
+    }
+
+    private static func levels(_ bytes: [UInt8]) -> [[UInt8]] {
+        bytes.split(separator: 0x2F, omittingEmptySubsequences: false).map(Array.init)
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
 
     /// As `mosquitto.conf` has it: a denial of the user's own lines, then what they allow, then the same of patterns.
-    private static func expected(_ topic: TopicName, _ identity: Identity, _ lines: [Line], right: String) -> Bool {
+    private static func expected(_ topic: [[UInt8]], _ lines: [Line], right: String) -> Bool {
         for isPattern in [false, true] {
-            let matching = lines.filter { line in
-                guard line.isPattern == isPattern else { return false }
-                var levels = line.filter.split(separator: "/" as Character, omittingEmptySubsequences: false).map(
-                    String.init
-                )
-                guard isPattern else { return matches(levels, topic) }
-                if line.filter.contains("%u"), identity.username == nil { return false }
-                levels = levels.map {
-                    replace($0, ["%c": identity.clientID, "%u": identity.username ?? ""])
-                }
-                return matches(levels, topic)
-            }
+            let matching = lines.filter { $0.isPattern == isPattern && matches($0.levels, topic) }
             if matching.contains(where: { $0.access == "deny" }) { return false }
             if matching.contains(where: { $0.access == "readwrite" || $0.access == right }) { return true }
         }
         return false
     }
 
-    private static func replace(_ level: String, _ values: [String: String]) -> String {
-        var text = ""
-        var rest = Substring(level)
-        while let character = rest.first {
-            if let value = values[String(rest.prefix(2))] {
-                text += value
-                rest = rest.dropFirst(2)
+    /// A level with `%` and this letter replaced everywhere. The values of this test hold no `%`.
+    private static func replace(_ level: [UInt8], _ letter: UInt8, _ value: some Sequence<UInt8>) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var index = 0
+        while index < level.count {
+            if level[index] == UInt8(ascii: "%"), index + 1 < level.count, level[index + 1] == letter {
+                bytes += value
+                index += 2
             } else {
-                text.append(character)
-                rest = rest.dropFirst()
+                bytes.append(level[index])
+                index += 1
             }
         }
-        return text
+        return bytes
     }
 
     /// Level by level, by bytes.
-    private static func matches(_ filter: [String], _ topic: TopicName) -> Bool {
-        let levels = topic.string.split(separator: "/" as Character, omittingEmptySubsequences: false)
-        if levels[0].hasPrefix("$"), filter[0] == "#" || filter[0] == "+" { return false }
+    private static func matches(_ filter: [[UInt8]], _ topic: [[UInt8]]) -> Bool {
+        let (plus, multi) = ([UInt8(ascii: "+")], [UInt8(ascii: "#")])
+        if topic[0].first == UInt8(ascii: "$"), filter[0] == multi || filter[0] == plus { return false }
         for (index, level) in filter.enumerated() {
-            if level == "#" { return true }
-            guard index < levels.count else { return false }
-            guard level == "+" || level.utf8.elementsEqual(levels[index].utf8) else { return false }
+            if level == multi { return true }
+            guard index < topic.count else { return false }
+            guard level == plus || level == topic[index] else { return false }
         }
-        return filter.count == levels.count
+        return filter.count == topic.count
     }
 
     // MARK: - Password files
@@ -143,12 +147,13 @@ enum FuzzAccess {
         return file.change(to: file) == AccessChange() ? nil : "a file differs from itself"
     }
 
+    private static let knownHash = PasswordHash(parsing: "$6$AAAA$" + String(repeating: "A", count: 86) + "==")
+
     private static func edit(_ text: String) -> String? {
         do {
             var file = try PasswordFileText(text: text, path: "fuzz")
             let before = file.users.map(\.name)
-            let known = "$6$AAAA$" + String(repeating: "A", count: 86) + "=="
-            guard let hash = PasswordHash(parsing: known) else { return "the known hash is not read" }
+            guard let hash = knownHash else { return "the known hash is not read" }
             try file.set("somebody", hash)
             let again = try PasswordFile(text: file.text, path: "fuzz")
             guard again.hash(of: "somebody") == hash else { return "the user that was added is not there" }

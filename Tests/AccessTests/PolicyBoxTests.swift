@@ -1,5 +1,6 @@
 import Broker
 import MQTT
+import Repeatable
 import Testing
 
 @testable import Access
@@ -66,7 +67,7 @@ import Testing
     @Test("Remembered answers are those of the rules, for 50,000 random questions")
     func rememberedAgree() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = Seeded(seed)
+        var random = SeededRandom(seed: seed)
         let levels = ["a", "b", "c", "d"]
         let filters = ["a/+/c", "b/#", "+/d", "a/b/c/d", "c/c", "d/+/+"]
         let set = try RuleSet(rules: [.init(publish: filters, subscribe: Array(filters.prefix(4)))])

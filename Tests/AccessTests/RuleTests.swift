@@ -1,5 +1,6 @@
 import Broker
 import MQTT
+import Repeatable
 import Testing
 
 @testable import Access
@@ -121,7 +122,7 @@ import Testing
     @Test("Cover agrees with matching on random filters and topics")
     func coverAgreesWithMatching() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var random = Numbers(state: seed)
+        var random = SeededRandom(seed: seed)
         let levels = ["a", "b", "", "$x"]
         for _ in 0..<20_000 {
             func filter() -> String {
@@ -151,14 +152,5 @@ import Testing
         }
         #expect(error?.code == .accessRule)
         #expect(error?.message.contains("a/#/b") == true)
-    }
-}
-
-private struct Numbers: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 29)
     }
 }

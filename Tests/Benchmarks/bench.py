@@ -7,8 +7,8 @@ with its journal as configured by default: what it acknowledges is on disk.
 
     bench.py [--list] [--long] [--json FILE] [LOAD...]
 
-CAUSEWAY is the binary (without it only Mosquitto is measured), GENERATOR that of broker-load, ROUNDS the rounds for
-each broker and load (5), SECONDS_EACH the seconds of a round (3).
+CAUSEWAY is the binary (without it only Mosquitto is measured), GENERATOR that of broker-load, HOT_PATHS that of
+hot-paths, ROUNDS the rounds for each broker and load (5), SECONDS_EACH the seconds of a round (3).
 """
 
 import argparse
@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import signal
 import statistics
@@ -38,6 +39,7 @@ class Bench:
         self.work = pathlib.Path(work)
         self.causeway = os.environ.get("CAUSEWAY")
         self.generator = os.environ["GENERATOR"]
+        self.hot_paths = os.environ.get("HOT_PATHS")
         self.rounds = int(os.environ.get("ROUNDS", "5"))
         self.seconds = float(os.environ.get("SECONDS_EACH", "3"))
         self.tls = self.make_certificates()
@@ -170,6 +172,9 @@ def main():
         load for load in loads.LOADS
         if (load.name in options.loads if options.loads else options.long or not load.is_long)
     ]
+    # 10,000 connections, here and in the brokers and generators that inherit it.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Beside the build, which is on a disk: a journal in memory would say nothing of durable writes.
     build = ROOT / ".build"
@@ -186,6 +191,12 @@ def main():
             except Failure as failure:
                 failed.append(f"{load.name}: {failure}")
                 print(f"failed: {failed[-1]}", file=sys.stderr, flush=True)
+        if bench.hot_paths and not options.loads:
+            table = str(ROOT / "Tests/HotPaths/allocations.json")
+            counted = subprocess.run([bench.hot_paths, "allocations", table], capture_output=True, text=True)
+            result["allocations"] = counted.stdout.splitlines()
+            if counted.returncode != 0:
+                failed.append("allocations: " + counted.stdout)
         result["failed"] = failed
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -10,7 +10,6 @@ import Testing
 /// The relay's bytes towards the other broker, with the test as that broker and as the core.
 @Suite(.serialized)
 struct RelayWireTests {
-    private static let both1 = [RelayTopic(pattern: "bridge/#", direction: .both, qos: .atLeastOnce)]
     private static let both2 = [RelayTopic(pattern: "bridge/#", direction: .both, qos: .exactlyOnce)]
     private static let out1 = [RelayTopic(pattern: "bridge/#", direction: .out, qos: .atLeastOnce)]
 
@@ -19,6 +18,19 @@ struct RelayWireTests {
         try remote.accept()
         #expect(try remote.next() == .subscribe(Self.subscribe(subscribeID, remote.version)))
         try core.answerSubscribe()
+    }
+
+    /// Both sides of a relay with one line that goes both ways, taken up. It runs for as long as `bench` is held.
+    private func started(
+        _ version: ProtocolVersion
+    ) throws -> (core: CoreSide, remote: PacketServer, bench: RelayBench) {
+        let core = try CoreSide()
+        let remote = try PacketServer(version: version)
+        let line = RelayTopic(pattern: "bridge/#", direction: .both, qos: currentQoS.value)
+        let bench = try RelayBench(.sample(remote.port, [line], version: version), localPort: core.port)
+        try core.accept()
+        try takeUp(core, remote)
+        return (core, remote, bench)
     }
 
     private static func subscribe(_ id: UInt16, _ version: ProtocolVersion, qos: QoS? = nil) -> Subscribe {
@@ -87,11 +99,7 @@ struct RelayWireTests {
         arguments: [ProtocolVersion.v3_1_1, .v5]
     )
     func incomingQoS1(version: ProtocolVersion) throws {
-        let core = try CoreSide()
-        let remote = try PacketServer(version: version)
-        let bench = try RelayBench(.sample(remote.port, Self.both1, version: version), localPort: core.port)
-        try core.accept()
-        try takeUp(core, remote)
+        let (core, remote, bench) = try started(version)
         remote.send(.publish(.text("bridge/disconnect/test", "m", qos: .atLeastOnce, id: 3)))
         let publish = try core.packets.next()
         #expect(publish == .publish(.text("bridge/disconnect/test", "m", qos: .atLeastOnce, id: 3)))
@@ -109,11 +117,7 @@ struct RelayWireTests {
     )
     func incomingQoS2(version: ProtocolVersion) throws {
         try currentQoS.$value.withValue(.exactlyOnce) {
-            let core = try CoreSide()
-            let remote = try PacketServer(version: version)
-            let bench = try RelayBench(.sample(remote.port, Self.both2, version: version), localPort: core.port)
-            try core.accept()
-            try takeUp(core, remote)
+            let (core, remote, bench) = try started(version)
             let message = Publish.text("bridge/disconnect/test", "m", qos: .exactlyOnce, id: 5)
             var repeated = message
             repeated.duplicate = true
@@ -150,11 +154,7 @@ struct RelayWireTests {
         arguments: [ProtocolVersion.v3_1_1, .v5]
     )
     func outgoingQoS1(version: ProtocolVersion) throws {
-        let core = try CoreSide()
-        let remote = try PacketServer(version: version)
-        let bench = try RelayBench(.sample(remote.port, Self.both1, version: version), localPort: core.port)
-        try core.accept()
-        try takeUp(core, remote)
+        let (core, remote, bench) = try started(version)
         core.packets.send(.publish(.text("bridge/t", "m", qos: .atLeastOnce, id: 41)))
         #expect(try remote.next() == .publish(.text("bridge/t", "m", qos: .atLeastOnce, id: 2)))
         #expect(core.packets.isSilent())
@@ -172,11 +172,7 @@ struct RelayWireTests {
     )
     func outgoingQoS2(version: ProtocolVersion) throws {
         try currentQoS.$value.withValue(.exactlyOnce) {
-            let core = try CoreSide()
-            let remote = try PacketServer(version: version)
-            let bench = try RelayBench(.sample(remote.port, Self.both2, version: version), localPort: core.port)
-            try core.accept()
-            try takeUp(core, remote)
+            let (core, remote, bench) = try started(version)
             core.packets.send(.publish(.text("bridge/t", "m", qos: .exactlyOnce, id: 7)))
             #expect(try remote.next() == .publish(.text("bridge/t", "m", qos: .exactlyOnce, id: 2)))
             remote.hangUp()

@@ -143,6 +143,38 @@ struct UplinkTests {
         #expect(ahead.contains(.renewEpoch) && rig.uplink.confirmed == 4)
     }
 
+    @Test("a box that takes over claims the stream, and sends only what the one before had not stored")
+    func takeover() {
+        var rig = Rig(.commit, available: 10)
+        rig.uplink.takeover = Uplink.Takeover(epoch: 4, last: 10)
+        rig.goLive()
+        #expect(rig.uplink.nextToSend(now: rig.now) == .claim)
+        rig.uplink.claimed(now: rig.now)
+        #expect(rig.uplink.nextToSend(now: rig.now) == .later(rig.now + 10 * second))
+        #expect(rig.uplink.nextToSend(now: rig.now + 10 * second) == .claim, "a claim that got lost is made again")
+        // Before it has heard the claim, the aggregator speaks of the other box's epoch.
+        let early = BridgeCommit(epoch: 4, sequence: 6, aggregator: "A")
+        #expect(rig.uplink.committed(early, epoch: 5, now: rig.now).count == 1)
+        #expect(rig.uplink.takeover != nil)
+        let answer = BridgeCommit(epoch: 5, sequence: 0, aggregator: "A", former: .init(epoch: 4, sequence: 7))
+        #expect(rig.uplink.committed(answer, epoch: 5, now: rig.now).first == .endTakeover(storedThrough: 7))
+        // From the first number on: the driver tells what is stored as a gap.
+        #expect(rig.uplink.nextToSend(now: rig.now) == .send(1, isReplay: true))
+    }
+
+    @Test("where the epoch before is not the known one, what was confirmed there is all that counts")
+    func takeoverOfUnknown() {
+        for former in [nil, BridgeCommit.EpochEnd(epoch: 3, sequence: 9), .init(epoch: 4, sequence: 99)] {
+            var rig = Rig(.commit, available: 10)
+            rig.uplink.takeover = Uplink.Takeover(epoch: 4, last: 8)
+            rig.goLive()
+            rig.uplink.claimed(now: rig.now)
+            let answer = BridgeCommit(epoch: 5, sequence: 0, aggregator: "A", former: former)
+            let stored: UInt64 = former?.epoch == 4 ? 8 : 0
+            #expect(rig.uplink.committed(answer, epoch: 5, now: rig.now).first == .endTakeover(storedThrough: stored))
+        }
+    }
+
     @Test("an aggregator that comes back with less than it had confirmed is given all that is left")
     func restoredAggregator() {
         var rig = Rig(.commit, available: 4)

@@ -1,20 +1,9 @@
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import Broker
-
-/// A seeded generator (SplitMix64), so that every run can be repeated.
-struct Seeded: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 /// Publishers and subscribers that follow the standard, on a site that crashes, loses connections and commits late,
 /// all by one seed. What they saw is held against what was promised.
@@ -43,7 +32,7 @@ private struct CrashSimulation {
         var got: [String] = []
     }
 
-    var random: Seeded
+    var random: SeededRandom
     var isSettling = false
     let site: SimulatedSite
     var publishers: [Publisher] = [Publisher(slot: 1), Publisher(slot: 2, isV5: true)]
@@ -62,7 +51,7 @@ private struct CrashSimulation {
     var brokenRules: [String] = []
 
     init(seed: UInt64, releasesQoS2OnPubrel: Bool) throws {
-        random = Seeded(state: seed)
+        random = SeededRandom(seed: seed)
         var configuration = BrokerConfiguration()
         configuration.releasesQoS2OnPubrel = releasesQoS2OnPubrel
         configuration.inflightMessagesMax = 4
@@ -346,7 +335,7 @@ private struct CrashSimulation {
         var lost = 0
         for seed in 1...20 as ClosedRange<UInt64> {
             let site = try SimulatedSite()
-            var random = Seeded(state: seed)
+            var random = SeededRandom(seed: seed)
             try site.connect(11, .v3("sub", clean: false))
             try site.send(11, .subscribe("t/+", .atLeastOnce))
             try site.drop(11)

@@ -75,6 +75,36 @@ import Testing
         #expect(site.take(2) == [.pubcomp(1)])
     }
 
+    @Test(arguments: [false, true])
+    func aQoS2MessageThatTheDiskMayHaveIsNotRefused(releasesQoS2OnPubrel: Bool) throws {
+        // With an error in PUBREC the identifier would be free for another message, which after the restart would be
+        // taken for the one that the disk has after all, acknowledged and thrown away.
+        var configuration = BrokerConfiguration()
+        configuration.releasesQoS2OnPubrel = releasesQoS2OnPubrel
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(1, .v5("sub", clean: false, expiry: 600))
+        try site.send(1, .subscribe("t", .exactlyOnce))
+        let publisher = Connect.v5("pub", clean: false, expiry: 600)
+        try site.connect(2, publisher)
+        site.commitsAtOnce = false
+        try site.send(2, .publish("t", "one", .exactlyOnce, id: 1))
+        try site.failJournal()
+        #expect(site.take(2).isEmpty)
+        try site.connect(2, publisher)
+        try site.send(2, .publish("t", "one", .exactlyOnce, id: 1, duplicate: true))
+        #expect(site.take(2).isEmpty)
+        // The sync failed, but what was written is there.
+        site.keepsUncommitted = true
+        try site.crash()
+        site.commitsAtOnce = true
+        try site.connect(2, publisher)
+        try site.send(2, .publish("t", "one", .exactlyOnce, id: 1, duplicate: true))
+        #expect(site.take(2) == [.pubrec(1)])
+        try site.send(2, .pubrel(1))
+        try site.connect(1, .v5("sub", clean: false, expiry: 600))
+        #expect(site.publishes(1).map(\.text) == ["one"])
+    }
+
     @Test func aQoS2DeliveryThatIsUnderWayEndsAfterTheRestart() throws {
         let site = try failed()
         try site.send(2, .publish("t", "one", .exactlyOnce, id: 1))

@@ -240,6 +240,26 @@ import Testing
         #expect(got == (1...40).map(String.init))
     }
 
+    @Test(arguments: [-3 * 86_400_000, 3 * 86_400_000] as [Int64])
+    func whatIsReadFromTheJournalExpiresByItsAgeWhateverTheWallClockDoes(step: Int64) throws {
+        var configuration = BrokerConfiguration()
+        configuration.queuedResidentBytesMax = 0
+        let site = try SimulatedSite(configuration: configuration)
+        try site.connect(1, .v5("sub", clean: false, expiry: 600))
+        try site.send(1, .subscribe("t", .atLeastOnce))
+        try site.drop(1)
+        try site.connect(2, .v5("pub"))
+        try site.send(2, .publish("t", "long", .atLeastOnce, id: 1, [.messageExpiryInterval(100)]))
+        try site.send(2, .publish("t", "short", .atLeastOnce, id: 2, [.messageExpiryInterval(10)]))
+        site.now.wallMilliseconds += step
+        try site.send(2, .publish("t", "after", .atLeastOnce, id: 3, [.messageExpiryInterval(100)]))
+        try site.pass(seconds: 30)
+        try site.connect(1, .v5("sub", clean: false, expiry: 600))
+        let got = site.publishes(1)
+        #expect(got.map(\.text) == ["long", "after"])
+        #expect(got.map(\.properties.values) == [[.messageExpiryInterval(70)], [.messageExpiryInterval(70)]])
+    }
+
     @Test func aSubscriptionOfAPersistentSessionIsGrantedOnceItIsOnDisk() throws {
         let site = try SimulatedSite()
         try site.connect(1, .v3("sub", clean: false))

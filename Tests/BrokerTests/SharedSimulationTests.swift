@@ -1,5 +1,6 @@
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import Broker
@@ -18,7 +19,7 @@ private struct SharedSimulation {
     }
 
     static let filter = "$share/group/job/+"
-    var random: Seeded
+    var random: SeededRandom
     let site: SimulatedSite
     var members = (1...3).map { Member(slot: UInt32($0)) }
     var got: [String: Int] = [:]
@@ -27,7 +28,7 @@ private struct SharedSimulation {
     var nextPacketID: UInt16 = 1
 
     init(seed: UInt64) throws {
-        random = Seeded(state: seed)
+        random = SeededRandom(seed: seed)
         var configuration = BrokerConfiguration()
         configuration.inflightMessagesMax = 3
         configuration.queuedResidentBytesMax = 300

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import MosquittoClient
+import Repeatable
 import Synchronization
 import Testing
 
@@ -416,7 +417,7 @@ private struct LineCounter: LogHandler {
 
     @Test func `pauses grow, stay under the cap and begin anew`() {
         var backoff = Backoff(base: 100, cap: 1_000)
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         let pauses = (0..<200).map { _ in backoff.next(using: &random) }
         #expect(pauses.allSatisfy { (100...1_000).contains($0) })
         #expect(Set(pauses).count > 20 && pauses.contains { $0 > 500 })

@@ -1,4 +1,5 @@
 import Foundation
+import Repeatable
 import Testing
 
 @testable import Cloud
@@ -85,7 +86,7 @@ private final class FaultyStore: Store {
     }
 
     @Test func `killed between any two steps and sent again from the watermark, nothing is lost or doubled`() throws {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         for round in 0..<40 {
             let path = folder.file("kill-\(round).db")
             var watermark: UInt64 = 0
@@ -122,7 +123,7 @@ private final class FaultyStore: Store {
     }
 
     @Test func `a write-ahead log cut at any byte leaves a whole prefix of the batches`() throws {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         let path = folder.file("cut.db")
         let store = SQLiteStore(path: path)
         var pump = CommitPump(store: store, configuration: AggregatorConfiguration())

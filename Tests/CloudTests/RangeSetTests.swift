@@ -1,3 +1,4 @@
+import Repeatable
 import Testing
 
 @testable import Cloud
@@ -32,7 +33,7 @@ import Testing
     }
 
     @Test func `agrees with a plain set of numbers over random operations`() {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         for _ in 0..<300 {
             var set = RangeSet()
             var oracle = Set<UInt64>()

@@ -1,3 +1,4 @@
+import Repeatable
 import Testing
 
 @testable import Cloud
@@ -21,7 +22,7 @@ import Testing
     }
 
     @Test func `random bytes never trap`() {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         let alphabet = Array(#"{}[]",:\ value0123456789eE+-."#.utf8) + [0, 0xFF]
         for _ in 0..<20_000 {
             let count = Int.random(in: 0...40, using: &random)

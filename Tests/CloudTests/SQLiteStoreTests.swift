@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Repeatable
 import Testing
 
 @testable import Cloud
@@ -115,7 +116,7 @@ import Testing
     }
 
     @Test func `random streams leave rows, cursors, gaps and roll-ups that agree`() throws {
-        var random = SeededGenerator(seed: runSeed)
+        var random = SeededRandom(seed: runSeed)
         let store = SQLiteStore(path: path)
         var sent: [IngestMessage] = []
         var batches: [[IngestMessage]] = []

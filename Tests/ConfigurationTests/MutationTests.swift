@@ -1,20 +1,6 @@
 import CausewayConfiguration
+import Repeatable
 import Testing
-
-/// A small, fast, seeded generator (SplitMix64), so that a failure can be repeated.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
 
 /// Whatever is done to a configuration, reading it ends with a value or with problems that point into the file.
 @Suite struct MutationTests {
@@ -35,7 +21,7 @@ struct SeededGenerator: RandomNumberGenerator {
 
     @Test(arguments: [1, 20_261_122, 0xC0FFEE] as [UInt64])
     func `mutated configurations never trap and every problem points into the file`(seed: UInt64) {
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         let seeds = [
             Examples.design, Examples.everySetting, Examples.attached, Examples.embeddedCloud, Examples.existingCloud,
         ].map { Array($0.unicodeScalars) }
@@ -64,7 +50,7 @@ struct SeededGenerator: RandomNumberGenerator {
         #expect(taken > Self.rounds / 50, "seed \(seed): \(taken) taken")
     }
 
-    private static func mutate(_ scalars: inout [Unicode.Scalar], using generator: inout SeededGenerator) {
+    private static func mutate(_ scalars: inout [Unicode.Scalar], using generator: inout SeededRandom) {
         guard !scalars.isEmpty else { return }
         let place = Int.random(in: 0..<scalars.count, using: &generator)
         let end = min(scalars.count, place + Int.random(in: 1...24, using: &generator))

@@ -46,10 +46,10 @@ import Testing
     }
 
     @Test func `the distance counts a swap as one step`() {
-        #expect(Suggestion.distance(Array("bnid"), Array("bind")) == 1)
-        #expect(Suggestion.distance(Array("bind"), Array("bind")) == 0)
-        #expect(Suggestion.distance([], Array("bind")) == 4)
-        #expect(Suggestion.distance(Array("kitten"), Array("sitting")) == 3)
+        #expect(Suggestion.distance(Array("bnid".utf8), Array("bind".utf8)) == 1)
+        #expect(Suggestion.distance(Array("bind".utf8), Array("bind".utf8)) == 0)
+        #expect(Suggestion.distance([], Array("bind".utf8)) == 4)
+        #expect(Suggestion.distance(Array("kitten".utf8), Array("sitting".utf8)) == 3)
     }
 
     @Test func `a suggestion is close or there is none`() {

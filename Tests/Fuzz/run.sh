@@ -25,33 +25,29 @@ done
 shift $((OPTIND - 1))
 if [ -z "$seconds$runs" ]; then seconds=120; fi
 groups=${*:-packets topics text core access configuration transport}
-# The bodies look at internals, as tests do.
-flags="-c release --sanitize=fuzzer -Xswiftc -enable-testing"
 # Swift's own crash handler would swallow the signal that makes libFuzzer write the input down.
 export SWIFT_BACKTRACE=enable=no
-# What takes its time to read is kept short: many small inputs find more than few large ones.
+# Short inputs find more than long ones: a run takes less time, and a change more often hits what matters.
 choose() {
     case $1 in
-        packets) binary=FuzzPackets dictionary=mqtt.dict length=512 ;;
-        topics) binary=FuzzTopics dictionary=mqtt.dict length=160 ;;
-        text) binary=FuzzText dictionary=mqtt.dict length=256 ;;
-        core) binary=FuzzCore dictionary= length=800 ;;
-        access) binary=FuzzAccess dictionary=access.dict length=1024 ;;
-        configuration) binary=FuzzConfiguration dictionary=configuration.dict length=2048 ;;
-        transport) binary=FuzzTransport dictionary=transport.dict length=512 ;;
+        packets) binary=FuzzPackets dictionary=mqtt.dict length=160 ;;
+        topics) binary=FuzzTopics dictionary=mqtt.dict length=96 ;;
+        text) binary=FuzzText dictionary=mqtt.dict length=128 ;;
+        core) binary=FuzzCore dictionary= length=160 ;;
+        access) binary=FuzzAccess dictionary=access.dict length=256 ;;
+        configuration) binary=FuzzConfiguration dictionary=configuration.dict length=256 ;;
+        transport) binary=FuzzTransport dictionary=transport.dict length=224 ;;
         *) echo "there is no group $1" >&2; exit 64 ;;
     esac
 }
 for name in $groups; do choose "$name"; done
-swift build --product FuzzSeeds
-seeder=$(swift build --show-bin-path)/FuzzSeeds
-# shellcheck disable=SC2086
-release=$(swift build $flags --show-bin-path)
+build() { swift build -c release --product "$1"; }
+build FuzzSeeds
+built=$(swift build -c release --show-bin-path)
 status=0
 for name in $groups; do
     choose "$name"
-    # shellcheck disable=SC2086
-    swift build $flags --product "$binary"
+    build "$binary"
     if [ "$does" = build ]; then continue; fi
     work=.build/corpus/$name
     failed=../Fixtures/fuzz/$name
@@ -59,12 +55,12 @@ for name in $groups; do
     if [ "$does" = seeds ]; then
         rm -rf ".build/merged/$name"
         mkdir -p ".build/merged/$name" Seeds
-        "$release/$binary" -merge=1 -max_len=$length ".build/merged/$name" "$work" 2>/dev/null
-        "$seeder" "$name" ".build/merged/$name" "Seeds/$name.hex"
+        "$built/$binary" -merge=1 -max_len=$length ".build/merged/$name" "$work" 2>/dev/null
+        "$built/FuzzSeeds" "$name" ".build/merged/$name" "Seeds/$name.hex"
         continue
     fi
-    if [ -f "Seeds/$name.hex" ]; then "$seeder" "Seeds/$name.hex" "$work"; fi
-    if [ "$name" = packets ]; then "$seeder" ../Fixtures/wire "$work"; fi
+    if [ -f "Seeds/$name.hex" ]; then "$built/FuzzSeeds" "Seeds/$name.hex" "$work"; fi
+    if [ "$name" = packets ]; then "$built/FuzzSeeds" ../Fixtures/wire "$work"; fi
     if [ "$name" = configuration ]; then
         for file in ../../docker/examples/*.yaml; do
             if [ -f "$file" ]; then { printf '\000'; cat "$file"; } >"$work/$(basename "$file")"; fi
@@ -72,7 +68,7 @@ for name in $groups; do
     fi
     echo "group $name"
     # shellcheck disable=SC2086
-    "$release/$binary" "$work" "$failed" ${dictionary:+-dict=$dictionary} -max_len=$length -timeout=10 \
+    "$built/$binary" "$work" "$failed" ${dictionary:+-dict=$dictionary} -max_len=$length -timeout=10 \
         ${seconds:+-max_total_time=$seconds} ${runs:+-runs=$runs} -print_final_stats=1 -artifact_prefix="$failed/" || {
         status=1
         echo "group $name FAILED: the input is in Tests/Fixtures/fuzz/$name" >&2

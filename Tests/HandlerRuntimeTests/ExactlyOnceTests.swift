@@ -2,6 +2,7 @@ import Broker
 import HandlerKit
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import HandlerRuntime
@@ -20,7 +21,7 @@ struct ExactlyOnceTests {
 
     /// Runs a site through crashes and returns what is wrong with its journal.
     static func violations(seed: UInt64, _ writing: Writing) throws -> [String] {
-        var generator = SplitMix(state: seed)
+        var generator = SeededRandom(seed: seed)
         var site = try SimulatedSite([.probe("one"), .probe("two", topics: ["in/+", "other/{x}"])])
         site.journal.sync()
         var number: Int64 = 0
@@ -157,17 +158,5 @@ struct ExactlyOnceTests {
         try site.crash()
         site.settle()
         #expect(first.count == 20 && site.journal.published("out/").compactMap { $0["id"]?.text } == first)
-    }
-}
-
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Journal
+import Repeatable
 import TestSupport
 import Testing
 

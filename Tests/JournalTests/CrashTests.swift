@@ -1,4 +1,5 @@
 import Journal
+import Repeatable
 import TestSupport
 import Testing
 
@@ -19,8 +20,16 @@ struct CrashTests {
         var checkpointed: UInt64?
     }
 
-    @Test("every acknowledged record survives, in order, and no record is invented", arguments: 0..<4)
-    func everyAcknowledgedRecordSurvives(part: Int) throws {
+    /// The keys of encrypted runs.
+    private static let keys = JournalKey((0..<32).map { UInt8($0) }).map { KeyRing(primary: $0) }
+
+    @Test(
+        "every acknowledged record survives, in order, and no record is invented",
+        arguments: 0..<4,
+        [false, true]
+    )
+    func everyAcknowledgedRecordSurvives(part: Int, isEncrypted: Bool) throws {
+        let keys = isEncrypted ? CrashTests.keys : nil
         var cuts = 0
         var torn = 0
         for seed in stride(from: part, to: CrashTests.seeds, by: 4) {
@@ -30,22 +39,36 @@ struct CrashTests {
             var memory = Memory()
             for life in 0..<CrashTests.lives {
                 disk.cutPower(atCall: Int.random(in: 1...80, using: &random))
-                run(disk, life, &memory, &random)
+                run(disk, life, keys, &memory, &random)
                 if disk.isOff { cuts += 1 }
                 disk.cutPower()
                 disk = disk.restarted(seed: UInt64(seed * CrashTests.lives + life))
-                torn += try check(disk, &memory, "seed \(seed) life \(life)") ? 1 : 0
+                torn += try check(disk, keys, &memory, "seed \(seed) life \(life)") ? 1 : 0
             }
         }
         #expect(cuts > CrashTests.seeds / 8, "the power did go off")
         #expect(torn > 0, "some tails were torn")
-        print("part \(part): \(cuts) power cuts, \(torn) torn tails")
+        print("part \(part)\(isEncrypted ? ", encrypted" : ""): \(cuts) power cuts, \(torn) torn tails")
     }
 
     /// Appends, checkpoints and retires until the power goes or it is enough.
-    private func run(_ disk: FaultyDisk, _ life: Int, _ memory: inout Memory, _ random: inout SeededRandom) {
+    private func run(
+        _ disk: FaultyDisk,
+        _ life: Int,
+        _ keys: KeyRing?,
+        _ memory: inout Memory,
+        _ random: inout SeededRandom
+    ) {
         let spares = Int.random(in: 0...2, using: &random)
-        guard let opened = try? TestJournal.open(disk, { $0.maxSpares = spares }) else { return }
+        guard
+            let opened = try? TestJournal.open(
+                disk,
+                {
+                    $0.maxSpares = spares
+                    $0.keys = keys
+                }
+            )
+        else { return }
         for _ in 0..<Int.random(in: 1...40, using: &random) where opened.log.failed.isEmpty {
             var payloads: [[UInt8]] = []
             var sequence = opened.journal.nextSequence
@@ -76,8 +99,13 @@ struct CrashTests {
         memory.acknowledged = max(memory.acknowledged, opened.log.through)
     }
 
-    private func check(_ disk: FaultyDisk, _ memory: inout Memory, _ name: Comment) throws -> Bool {
-        let opened = try TestJournal.open(disk)
+    private func check(
+        _ disk: FaultyDisk,
+        _ keys: KeyRing?,
+        _ memory: inout Memory,
+        _ name: Comment
+    ) throws -> Bool {
+        let opened = try TestJournal.open(disk) { $0.keys = keys }
         defer { opened.journal.close() }
         let recovery = opened.recovery
         #expect(!recovery.isDamaged, "\(name): \(recovery)")

@@ -7,8 +7,10 @@ import Testing
 @Suite("Journal and disk errors", .timeLimit(.minutes(5)))
 struct FailureTests {
     /// A fixed piece of work that rolls segments, checkpoints and retires. Returns what was acknowledged.
-    private func work(_ disk: FaultyDisk) -> (log: NoticeLog, acknowledged: UInt64, opened: Bool) {
-        guard let opened = try? TestJournal.open(disk) else { return (NoticeLog(), 0, false) }
+    private func work(_ disk: FaultyDisk, _ reserve: Int) -> (log: NoticeLog, acknowledged: UInt64, opened: Bool) {
+        guard let opened = try? TestJournal.open(disk, { $0.reserveSegments = reserve }) else {
+            return (NoticeLog(), 0, false)
+        }
         for step in 0..<40 where opened.log.failed.isEmpty {
             let first = opened.journal.nextSequence
             let last = opened.append((0..<3).map { payload(first + UInt64($0), bytes: 400) })
@@ -25,18 +27,19 @@ struct FailureTests {
 
     @Test(
         "an error at any call stops acknowledgements for good, and what was acknowledged is there",
-        arguments: [EIO, ENOSPC]
+        arguments: [EIO, ENOSPC],
+        [0, 1]
     )
-    func errorAtEveryCall(code: Int32) throws {
+    func errorAtEveryCall(code: Int32, reserve: Int) throws {
         let whole = FaultyDisk(seed: 1)
-        #expect(work(whole).acknowledged == 120)
+        #expect(work(whole, reserve).acknowledged == 120)
         let calls = whole.calls
         var failures = 0
         var refusals = 0
         for call in 1...calls {
             let disk = FaultyDisk(seed: 1)
             disk.fail(call: call, code: code)
-            let result = work(disk)
+            let result = work(disk, reserve)
             let name: Comment = "call \(call) of \(calls), errno \(code): \(disk.log.dropFirst(call - 1).first ?? "")"
             #expect(result.log.failed.count <= 1, name)
             #expect(result.log.noticesAfterFailure == 0, name)

@@ -1,5 +1,6 @@
 import Foundation
 import Journal
+import Repeatable
 import Synchronization
 import TestSupport
 import Testing

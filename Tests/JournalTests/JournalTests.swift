@@ -1,5 +1,6 @@
 import Foundation
 import Journal
+import Repeatable
 import TestSupport
 import Testing
 
@@ -182,7 +183,7 @@ struct JournalTests {
         let segment = try #require(disk.paths.first { $0.hasSuffix(".segment") })
         disk.edit(segment) { bytes in
             for start in [0, 2048] {
-                bytes[start + 8] = 2
+                bytes[start + 8] = 3
                 var checksum = UInt32(0)
                 checksum = crc32c(Array(bytes[start..<start + 60]))
                 withUnsafeBytes(of: checksum.littleEndian) { raw in

@@ -1,5 +1,6 @@
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @Suite("Random packets")
@@ -11,7 +12,7 @@ struct RoundTripTests {
     @Test("A stream of random packets decodes to the same packets however it is cut", arguments: sides)
     func stream(_ version: ProtocolVersion, _ role: PacketDecoder.Role) throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var source = RandomPacket(version: version, role: role, generator: SeededGenerator(seed: seed))
+        var source = RandomPacket(version: version, role: role, generator: SeededRandom(seed: seed))
         let packets = (0..<500).map { _ in source.next() }
         var stream = ByteBuffer()
         for packet in packets { #expect(PacketEncoder.encode(packet, version: version, into: &stream)) }
@@ -32,7 +33,7 @@ struct RoundTripTests {
     @Test("A random CONNECT decodes to itself", arguments: ProtocolVersion.allCases)
     func connect(_ version: ProtocolVersion) throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var source = RandomPacket(version: version, role: .server, generator: SeededGenerator(seed: seed))
+        var source = RandomPacket(version: version, role: .server, generator: SeededRandom(seed: seed))
         for _ in 0..<500 {
             let packet = Packet.connect(source.connect())
             var buffer = ByteBuffer()
@@ -46,7 +47,7 @@ struct RoundTripTests {
     @Test("The layout of a PUBLISH says its length and where its packet identifier is")
     func layout() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var source = RandomPacket(version: .v5, role: .client, generator: SeededGenerator(seed: seed))
+        var source = RandomPacket(version: .v5, role: .client, generator: SeededRandom(seed: seed))
         var seen = 0
         while seen < 300 {
             guard case .publish(let publish) = source.next() else { continue }

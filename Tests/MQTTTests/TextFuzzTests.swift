@@ -1,35 +1,11 @@
-import Foundation
+import Repeatable
 import Testing
 
 @Suite("UTF-8 and shares, as a fuzzer sees them")
 struct TextFuzzTests {
-    /// Inputs that a fuzzer once failed on, and hostile ones.
-    static let inputs: [String] = {
-        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        let folder = tests.path + "/Fixtures/fuzz/text"
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder))?.sorted() ?? []
-        return names.map { folder + "/" + $0 }
-    }()
+    @Test("Inputs that once failed pass", arguments: try FuzzCase.all("text"))
+    func replay(_ input: FuzzCase) { #expect(FuzzText.run(input.bytes) == nil) }
 
-    @Test("Inputs that once failed pass", arguments: inputs)
-    func replay(_ path: String) throws {
-        let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
-        #expect(FuzzText.run(bytes) == nil)
-    }
-
-    @Test("Inputs that once failed pass with any byte changed", arguments: inputs)
-    func damaged(_ path: String) throws {
-        let seed = UInt64.random(in: 0 ... .max)
-        let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
-        var state = seed
-        for _ in 0..<200 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            var changed = bytes
-            changed[Int(state >> 33) % bytes.count] = UInt8(truncatingIfNeeded: state >> 24)
-            if let mistake = FuzzText.run(changed) {
-                Issue.record("seed \(seed): \(mistake): \(changed)")
-                return
-            }
-        }
-    }
+    @Test("They pass with any byte changed", arguments: try FuzzCase.all("text"))
+    func damaged(_ input: FuzzCase) { #expect(input.mistakeWhenDamaged(FuzzText.run) == nil) }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import MQTT
@@ -133,7 +134,7 @@ struct TopicTests {
     @Test("UTF-8 is judged as the standard library judges it, for all scalars and random bytes")
     func utf8() {
         let seed = UInt64.random(in: 0 ... .max)
-        var generator = SeededGenerator(seed: seed)
+        var generator = SeededRandom(seed: seed)
         func check(_ bytes: [UInt8]) {
             let valid = String(validating: bytes, as: UTF8.self) != nil && !bytes.contains(0)
             let found = bytes.withUnsafeBytes { UTF8Check($0) }

@@ -1,11 +1,12 @@
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import MQTT
 
 /// Topics and filters of few words, so that many of them meet.
 private struct Words {
-    var generator: SeededGenerator
+    var generator: SeededRandom
     private static let words = ["a", "b", "", "$x", "temperature-of-the-fridge", "é"]
 
     mutating func topic() -> TopicName {
@@ -56,7 +57,7 @@ struct TreeTests {
     @Test("The tree finds what a plain look through all subscriptions finds, through random changes")
     func subscriptions() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var words = Words(generator: SeededGenerator(seed: seed))
+        var words = Words(generator: SeededRandom(seed: seed))
         var tree = SubscriptionTree<Int, Int>()
         var model: [Subscription: Int] = [:]
         var value = 0
@@ -97,7 +98,7 @@ struct TreeTests {
     @Test("100,000 random and mismatched subscriptions and unsubscriptions leave an empty tree (CVE-2024-8376)")
     func churn() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var words = Words(generator: SeededGenerator(seed: seed))
+        var words = Words(generator: SeededRandom(seed: seed))
         var filters: [TopicFilter] = []
         for _ in 0..<500 { filters.append(try words.filter()) }
         var tree = SubscriptionTree<Int, Int>()
@@ -175,7 +176,7 @@ struct TreeTests {
     @Test("The retained index finds what a plain look through all topics finds, through random changes")
     func retained() throws {
         let seed = UInt64.random(in: 0 ... .max)
-        var words = Words(generator: SeededGenerator(seed: seed))
+        var words = Words(generator: SeededRandom(seed: seed))
         var index = RetainedIndex<Int>()
         var model: [TopicName: Int] = [:]
         for round in 0..<4_000 {

@@ -1,7 +1,7 @@
 import Foundation
 import MosquittoClient
 import MosquittoFixture
-import TestSupport
+import Repeatable
 import Testing
 
 /// Seeded mutations of what a server sends in MQTT 5.0, all against one process.

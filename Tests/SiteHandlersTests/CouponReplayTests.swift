@@ -1,4 +1,5 @@
 import HandlerKit
+import Repeatable
 import Testing
 
 @testable import SiteHandlers
@@ -80,7 +81,7 @@ struct CouponReplayTests {
         var byCustomer = try Self.bench([:])
         #expect(Set(Self.replay(rows, &byCustomer).map(\.id)) == Set(expected.map(\.id)))
         let seed: UInt64 = 28
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededRandom(seed: seed)
         var shuffled = try Self.bench([:])
         let coupons = Self.replay(rows.shuffled(using: &generator), &shuffled)
         var last: [String: [WallTime]] = [:]

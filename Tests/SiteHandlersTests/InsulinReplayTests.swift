@@ -1,4 +1,5 @@
 import HandlerKit
+import Repeatable
 import Testing
 
 @testable import SiteHandlers
@@ -69,7 +70,7 @@ struct InsulinReplayTests {
     @Test("Delayed, repeated and shuffled readings, with a pump that obeys: the same holds, and nothing is dosed twice")
     func adversarial() throws {
         let seed: UInt64 = 20_261_122
-        var generator = SeededGenerator(state: seed)
+        var generator = SeededRandom(seed: seed)
         let series = try Fixture.glucose().prefix(5000)
         var bench = try Bench(
             InsulinHandler.self,

@@ -1,6 +1,7 @@
 import Foundation
 import MQTT
 import NIOCore
+import Repeatable
 import Testing
 
 @testable import SiteServer
@@ -48,7 +49,7 @@ import Testing
 
     @Test("Frames of every length form come out whole, in whatever pieces they come")
     func pieces() throws {
-        var generator = SplitMix(seed: 7)
+        var generator = SeededRandom(seed: 7)
         for count in [0, 1, 3, 4, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_001] {
             let payload = (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
             let stream = Self.frame(2, payload) + Self.frame(9, [1, 2]) + Self.frame(2, [5])
@@ -102,20 +103,6 @@ import Testing
         #expect(result.other == [.close(1000)])
         #expect(result.data.isEmpty)
         #expect(try events([Self.frame(8, [])]).other == [.close(nil)])
-    }
-
-    /// A small generator whose seed is known.
-    struct SplitMix: RandomNumberGenerator {
-        var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 import Glibc
 public import Journal
+import Repeatable
 import Synchronization
 
 /// A disk in memory that does, from a seed, what disks do to those who do not sync.

@@ -1,4 +1,5 @@
 internal import Broker
+public import Journal
 public import MQTT
 public import MosquittoClient
 internal import Synchronization
@@ -29,6 +30,8 @@ public struct AttachedBrokerSettings: Sendable {
     public var restartCapMilliseconds: UInt64 = 30_000
     /// Where the outbox for handler outputs stands.
     public var outboxDirectory: String
+    /// The keys that it is encrypted with; nil: it is not.
+    public var keys: KeyRing?
 
     /// Makes settings with the defaults above.
     public init(host: String, port: UInt16, site: String, filters: [String], outboxDirectory: String) {
@@ -85,6 +88,7 @@ public final class AttachedBroker: Sendable {
             outboxDirectory: settings.outboxDirectory
         )
         bridge.tls = settings.tls
+        bridge.keys = settings.keys
         // A site broker is on the site's own network; whoever gives no TLS has decided that.
         bridge.allowsInsecure = true
         bridge.prefix = ""

@@ -26,6 +26,10 @@ final class Outbox {
     private(set) var appended: UInt64 = 0
     /// Whether the other side has seen a sequence that this journal does not have: the epoch was changed.
     private(set) var wasRenewed = false
+    /// The box that this outbox was taken over from, until it is known how far that one came.
+    private(set) var takeover: OutboxState.Takeover?
+    /// Sequences up to it are stored under the epoch before this one: a gap stands for them.
+    private(set) var floor: UInt64
 
     private let journal: Journal
     private let settings: BridgeSettings
@@ -87,6 +91,8 @@ final class Outbox {
         confirmed = state.confirmed
         source = state.source
         durableSource = state.source
+        takeover = state.takeover
+        floor = state.floor
         lastSaved = state
         ledger = SizeLedger()
         try recoverPosition(last: last, first: recovery.firstSequence)
@@ -99,12 +105,16 @@ final class Outbox {
         // The limit of the outbox is kept here, where it is known what may go; the journal's own is the last resort.
         configuration.maxBytes = settings.outboxBytesMax * 2 + 8 * configuration.segmentBytes
         configuration.maxPendingBytes = pendingBytesMax
+        configuration.keys = settings.keys
         return configuration
     }
 
     private func recoverPosition(last: UInt64, first: UInt64) throws(BridgeError) {
         guard last > 0, let record = try record(last) else { return }
-        if record.source > source { source = record.source }
+        // Records of another box may speak of a main journal that went on beyond what was restored of it.
+        let known = takeover.map { last > $0.last ? MessageReference.end(of: .max) : .end(of: $0.mainLast) }
+        let place = min(record.source, known ?? .end(of: .max))
+        if place > source { source = place }
         durableSource = source
         let waiting = last - min(last, max(confirmed, first - 1))
         guard waiting > 0 else { return }
@@ -227,7 +237,17 @@ final class Outbox {
     func renewEpoch() throws(BridgeError) {
         epoch = max(UInt64(max(1, MonotonicClock.wallMilliseconds() / 1000)), epoch + 1)
         confirmed = 0
+        takeover = nil
+        floor = 0
         wasRenewed = true
+        try save(force: true)
+    }
+
+    /// The other side has everything up to the sequence from the box that this outbox was taken over from.
+    func endTakeover(storedThrough sequence: UInt64) throws(BridgeError) {
+        floor = sequence
+        confirm(through: sequence)
+        takeover = nil
         try save(force: true)
     }
 
@@ -251,6 +271,8 @@ final class Outbox {
         var state = OutboxState(epoch: epoch)
         state.confirmed = confirmed
         state.used = committed
+        state.takeover = takeover
+        state.floor = floor
         // With records under way to the disk the position stays behind the last durable one.
         noteCommits()
         state.source = uncommitted.isEmpty ? max(durableSource, source) : durableSource
@@ -272,6 +294,11 @@ final class Outbox {
         journal.close()
         try? save()
     }
+}
+
+extension MessageReference {
+    /// Behind every message of a record.
+    static func end(of record: UInt64) -> MessageReference { MessageReference(record: record, index: .max) }
 }
 
 /// How many bytes wait, by batch: exact for what this process appended, in proportion within a batch.

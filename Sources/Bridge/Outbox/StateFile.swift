@@ -94,11 +94,27 @@ struct OutboxState: Sendable, Hashable {
     var used: UInt64 = 0
     /// The lane's position in the main journal.
     var source = MessageReference.zero
+    /// What was taken over from another box, until it is known how far that one came.
+    var takeover: Takeover?
+    /// Sequences up to it were taken over and are stored under the epoch before; they are not sent again.
+    var floor: UInt64 = 0
+
+    /// The outbox of another box, restored from its backup.
+    struct Takeover: Sendable, Hashable {
+        /// The epoch of that box.
+        var epoch: UInt64
+        /// The last record of the restored outbox; those behind it are this box's own.
+        var last: UInt64
+        /// The last record of the restored main journal.
+        var mainLast: UInt64
+    }
 
     /// The file's text.
     func encode() -> [UInt8] {
-        let body =
+        var body =
             "outbox 1\nepoch \(epoch)\nconfirmed \(confirmed)\nused \(used)\nsource \(source.record) \(source.index)\n"
+        if let takeover { body += "takeover \(takeover.epoch) \(takeover.last) \(takeover.mainLast)\n" }
+        if floor > 0 { body += "floor \(floor)\n" }
         return Array((body + "check \(Self.checksum(body))\n").utf8)
     }
 
@@ -125,6 +141,11 @@ struct OutboxState: Sendable, Hashable {
         self.confirmed = confirmed
         self.used = used
         self.source = MessageReference(record: source[0], index: index)
+        floor = values["floor"]?.first ?? 0
+        if let numbers = values["takeover"] {
+            guard numbers.count == 3 else { return nil }
+            takeover = Takeover(epoch: numbers[0], last: numbers[1], mainLast: numbers[2])
+        }
     }
 
     init(epoch: UInt64) { self.epoch = epoch }

@@ -100,6 +100,10 @@ extension BridgeDriver {
 
     /// Publishes what stands at a sequence. Returns false if the connection takes nothing now.
     func sendOne(_ sequence: UInt64, isReplay: Bool, now: UInt64) throws(BridgeError) -> Bool {
+        if sequence <= outbox.floor {
+            uplink.skip(to: outbox.floor)
+            return sendGap(from: sequence, to: outbox.floor, reason: "former_epoch", isReplay: isReplay, now: now)
+        }
         let found = try cursor.record(at: sequence, in: outbox)
         guard let queued = found, queued.sequence == sequence else {
             // What is not there any more: a gap takes its place, under the last of the missing sequences.
@@ -144,6 +148,41 @@ extension BridgeDriver {
             queuedMilliseconds: wall
         )
         return publish(record, to, .init(), isReplay: isReplay, now: now)
+    }
+
+    /// Says that this box's epoch counts from now on, and asks where the one before ended.
+    func sendClaim(now: UInt64) -> Bool {
+        guard let connection else { return false }
+        let wall = MonotonicClock.wallMilliseconds()
+        let stamp = BridgeStamp(
+            site: settings.site,
+            epoch: outbox.epoch,
+            sequence: 0,
+            className: BridgeStamp.claimClass,
+            receivedMilliseconds: wall,
+            queuedMilliseconds: 0,
+            isReplayed: false
+        )
+        var properties = MosquittoPublishProperties()
+        var payload: [UInt8] = []
+        if settings.protocolVersion == .v5 {
+            properties.userProperties = stamp.userProperties
+        } else {
+            payload = BridgeEnvelope(stamp: stamp, payload: []).encode()
+        }
+        do {
+            _ = try connection.publish(
+                topic: table.gapTopic,
+                payload: payload,
+                qos: 1,
+                retain: false,
+                properties: properties
+            )
+            uplink.claimed(now: now)
+            return true
+        } catch {
+            return false
+        }
     }
 
     private func publish(

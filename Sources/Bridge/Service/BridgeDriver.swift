@@ -48,7 +48,8 @@ final class BridgeDriver {
         deadLetters = try DeadLetters(
             directory: settings.outboxDirectory + "/dead-letters",
             countMax: settings.deadLettersMax,
-            epoch: outbox.epoch
+            epoch: outbox.epoch,
+            keys: settings.keys
         )
         let milliseconds: UInt64 = 1_000_000
         uplink = Uplink(
@@ -70,6 +71,10 @@ final class BridgeDriver {
             available: outbox.committed,
             highestSent: outbox.committed
         )
+        // Without an aggregator nobody can tell how far the other box came.
+        if settings.confirm == .commit {
+            uplink.takeover = outbox.takeover.map { Uplink.Takeover(epoch: $0.epoch, last: $0.last) }
+        }
         if outbox.wasRenewed {
             log(BridgeReport(.warning, "The outbox has lost sequences that were used; a new epoch begins.", metadata()))
         }
@@ -135,6 +140,8 @@ final class BridgeDriver {
             switch uplink.nextToSend(now: now) {
             case .idle: return nil
             case .later(let time): return time
+            case .claim:
+                guard sendClaim(now: now) else { return nil }
             case .send(let sequence, let isReplay):
                 do {
                     guard try sendOne(sequence, isReplay: isReplay, now: now) else { return nil }
@@ -181,6 +188,7 @@ final class BridgeDriver {
                 deadLetters.forget(through: sequence)
             case .setAside(let sequence, let reason): setAside(sequence, reason)
             case .renewEpoch: renewEpoch()
+            case .endTakeover(let sequence): endTakeover(storedThrough: sequence)
             case .report(let level, let text, let data): log(BridgeReport(level, text, metadata(data)))
             }
         }
@@ -203,6 +211,16 @@ final class BridgeDriver {
             uplink.epochRenewed()
         } catch {
             trouble("The new epoch cannot be saved.", error)
+        }
+    }
+
+    private func endTakeover(storedThrough sequence: UInt64) {
+        do {
+            try outbox.endTakeover(storedThrough: sequence)
+            deadLetters.forgetAll()
+            cursor.reset()
+        } catch {
+            trouble("The end of a takeover cannot be saved.", error)
         }
     }
 

@@ -1,17 +1,20 @@
 internal import Glibc
+internal import Journal
 internal import MosquittoClient
 
 /// Messages that the other side will not take, kept as files for a human: `EPOCH-SEQUENCE.json`, an envelope as on the
-/// wire. What is in them was redacted before it was queued. The files are also the memory of what was set aside: for
-/// these sequences a gap is sent. Confined to the bridge's thread.
+/// wire, or sealed where the outbox is encrypted. What is in them was redacted before it was queued. The files are also
+/// the memory of what was set aside: for these sequences a gap is sent. Confined to the bridge's thread.
 struct DeadLetters {
     private let directory: String
     private let countMax: Int
+    private let keys: KeyRing?
     /// What was set aside in this epoch and is not confirmed yet, with the reason.
     private(set) var reasons: [UInt64: String] = [:]
     private var files = 0
 
-    init(directory: String, countMax: Int, epoch: UInt64) throws(BridgeError) {
+    init(directory: String, countMax: Int, epoch: UInt64, keys: KeyRing?) throws(BridgeError) {
+        self.keys = keys
         self.directory = directory
         self.countMax = countMax
         try StateFile.makeDirectory(directory)
@@ -30,7 +33,8 @@ struct DeadLetters {
         files += 1
         let name = "\(stamp.epoch)-\(stamp.sequence)-\(reason).json"
         let envelope = BridgeEnvelope(stamp: stamp, topic: record.topic, payload: record.payload)
-        try StateFile(path: directory + "/" + name).write(envelope.encode())
+        let content = envelope.encode()
+        try StateFile(path: directory + "/" + name).write(keys?.seal(content, name: name) ?? content)
     }
 
     /// Forgets (but keeps the files of) what is confirmed.

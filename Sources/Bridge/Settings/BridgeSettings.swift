@@ -1,4 +1,5 @@
 public import Broker
+public import Journal
 public import MosquittoClient
 
 /// What leaves, under which topic, without which fields. The first rule that matches a message decides about it.
@@ -99,6 +100,8 @@ public struct BridgeSettings: Sendable {
     public var usesNarrowTopics = true
     /// The outbox's directory.
     public var outboxDirectory: String
+    /// The keys that it is encrypted with; nil: it is not.
+    public var keys: KeyRing?
     /// What may wait on disk, in bytes of payload and topic.
     public var outboxBytesMax = 4 * 1024 * 1024 * 1024
     /// What happens then.

@@ -8,6 +8,21 @@ extension Uplink {
             // After a renewal the aggregator speaks of the old epoch until it has seen the new one.
             return [.report(.info, "A commit watermark of another epoch was ignored.", ["epoch": "\(commit.epoch)"])]
         }
+        if let takeover {
+            self.takeover = nil
+            // An aggregator that speaks of another epoch before this one knows nothing of what was taken over.
+            let isKnown = commit.former?.epoch == takeover.epoch
+            let stored = isKnown ? min(commit.former?.sequence ?? 0, takeover.last) : 0
+            let through = max(confirmed, stored)
+            confirm(through, now: now)
+            let text = "This box stands for another one from now on."
+            let report = Action.report(.info, text, ["stored_before": "\(through)"])
+            // What the epoch before has stored is told as a gap in this one, from its first number on.
+            confirmed = commit.sequence
+            rewind()
+            aggregator = commit.aggregator
+            return [.endTakeover(storedThrough: through), report]
+        }
         guard commit.sequence <= available else {
             let metadata = ["watermark": "\(commit.sequence)", "available": "\(available)"]
             let text = "The cloud has committed sequences that this outbox does not have; a new epoch begins."
@@ -38,6 +53,7 @@ extension Uplink {
 
     /// The outbox's epoch was renewed: everything that is left goes again, under new numbers of the epoch.
     mutating func epochRenewed() {
+        takeover = nil
         confirmed = 0
         highestSent = 0
         aggregator = nil

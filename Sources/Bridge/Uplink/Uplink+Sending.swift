@@ -5,6 +5,8 @@ extension Uplink {
     enum Next: Sendable, Hashable {
         /// Read this sequence and publish it; `isReplay` if it may have been sent before.
         case send(UInt64, isReplay: Bool)
+        /// Publish a claim: see ``BridgeStamp/claimClass``.
+        case claim
         /// Nothing before this time.
         case later(UInt64)
         /// Nothing until something happens.
@@ -18,6 +20,11 @@ extension Uplink {
 
     /// What to send now.
     mutating func nextToSend(now: UInt64) -> Next {
+        if phase == .running, let takeover {
+            guard let claimed = takeover.claimedAt else { return .claim }
+            let due = claimed &+ configuration.resendAfter
+            return now >= due ? .claim : .later(due)
+        }
         guard phase == .running, !isRewinding, next <= available, flights.count < window else { return .idle }
         if configuration.confirm == .commit, next > confirmed &+ configuration.unconfirmedMax { return .idle }
         if let rate = configuration.drainPerSecond, next <= catchUpTarget,
@@ -32,6 +39,12 @@ extension Uplink {
     /// carries `sequence`.
     mutating func skip(to sequence: UInt64) {
         next = max(next, sequence)
+    }
+
+    /// A claim was handed to the connection. Its PUBACK means nothing; the watermark answers it.
+    mutating func claimed(now: UInt64) {
+        takeover?.claimedAt = now
+        takeover?.claims += 1
     }
 
     /// `next` was handed to the connection.

@@ -38,6 +38,8 @@ struct Uplink: Sendable {
         case setAside(UInt64, reason: String)
         /// The other side has seen sequences that we have not: begin a new epoch.
         case renewEpoch
+        /// Everything up to it is stored under the epoch of the box that this one stands for.
+        case endTakeover(storedThrough: UInt64)
         /// Tell the operator. Constant message, no secrets.
         case report(BridgeReport.Level, String, [String: String])
     }
@@ -82,6 +84,18 @@ struct Uplink: Sendable {
         var isAcknowledged = false
     }
 
+    /// What is known of the box that this one stands for.
+    struct Takeover: Sendable, Hashable {
+        /// Its epoch.
+        var epoch: UInt64
+        /// The last record that was taken over.
+        var last: UInt64
+        /// When the last claim was sent.
+        var claimedAt: UInt64?
+        /// How many claims were sent.
+        var claims = 0
+    }
+
     let configuration: Configuration
     var phase = Phase.disabled
     /// What the word for the operator is while there is no connection.
@@ -112,6 +126,9 @@ struct Uplink: Sendable {
     /// Nothing is sent until all is acknowledged; then sending begins at the watermark.
     var isRewinding = false
     var aggregator: String?
+    /// The box that this one stands for, until the other side has said how far that one came. Until then only claims
+    /// are sent.
+    var takeover: Takeover?
     /// The message that was first under way when the connection broke, and how often.
     var suspect: (sequence: UInt64, count: Int)?
     var tokens = DrainTokens()
@@ -185,6 +202,7 @@ struct Uplink: Sendable {
         phase = .running
         next = confirmed + 1
         acknowledged = confirmed
+        takeover?.claimedAt = nil
         catchUpTarget = available
         unconfirmedSince = nil
         isRewinding = false

@@ -256,7 +256,13 @@ final class AggregatorWorker {
         guard case .live(let link) = link, !notices.isEmpty, force || DispatchTime.now() >= noticesDue else { return }
         notices.flush(limit: configuration.noticesPerTurn) { site in
             guard let cursor = pump.state.cursors[site] else { return true }
-            let commit = BridgeCommit(epoch: cursor.epoch, sequence: cursor.watermark, aggregator: incarnation)
+            let former = pump.state.former[site].map { BridgeCommit.EpochEnd(epoch: $0.epoch, sequence: $0.watermark) }
+            let commit = BridgeCommit(
+                epoch: cursor.epoch,
+                sequence: cursor.watermark,
+                aggregator: incarnation,
+                former: former
+            )
             guard link.publish(topic: BridgeCommit.topic(site: site), payload: commit.encode()) else { return false }
             statistics.notices &+= 1
             return true

@@ -19,6 +19,9 @@ public struct IngestMessage: Sendable, Hashable {
     /// What the site says with it that it dropped: the message is a gap record.
     public var drop: PolicyDrop?
 
+    /// Whether it is no message, but begins an epoch: see ``BridgeStamp/claimClass``.
+    var isClaim: Bool { sequence == 0 }
+
     /// Makes a message.
     public init(
         site: String,

@@ -8,6 +8,8 @@ public struct IngestState: Sendable {
 
     /// The current cursor of each site.
     public private(set) var cursors: [String: SiteCursor] = [:]
+    /// Where the epoch before the current one ended, of sites that had one. Nothing of it is taken any more.
+    public private(set) var former: [String: SiteCursor] = [:]
     private var streams: [String: Set<String>] = [:]
     private let sitesMax: Int
     private let missingRangesMax: Int
@@ -19,12 +21,10 @@ public struct IngestState: Sendable {
         sitesMax: Int = IngestState.sitesMax,
         missingRangesMax: Int = SiteCursor.missingRangesMax
     ) {
-        for cursor in cursors where self.cursors[cursor.site].map({ $0.epoch < cursor.epoch }) ?? true {
-            self.cursors[cursor.site] = cursor
-        }
         for stream in streams { self.streams[stream.site, default: []].insert(stream.name) }
         self.sitesMax = sitesMax
         self.missingRangesMax = missingRangesMax
+        for cursor in cursors.sorted(by: { $0.epoch < $1.epoch }) { take(cursor) }
     }
 
     /// Decides about messages in the order they arrived.
@@ -38,9 +38,14 @@ public struct IngestState: Sendable {
     public mutating func adopt(_ batch: IngestBatch) {
         for change in batch.cursors {
             if let current = cursors[change.cursor.site], current.epoch > change.cursor.epoch { continue }
-            cursors[change.cursor.site] = change.cursor
+            take(change.cursor)
         }
         for stream in batch.streams { streams[stream.site, default: []].insert(stream.name) }
+    }
+
+    private mutating func take(_ cursor: SiteCursor) {
+        if let current = cursors[cursor.site], current.epoch < cursor.epoch { former[cursor.site] = current }
+        cursors[cursor.site] = cursor
     }
 
     /// Whether the state already holds everything a batch would bring: it was stored although storing it failed to
@@ -82,6 +87,8 @@ extension IngestState {
                 return
             }
             guard let key = admit(message.site, message.epoch, message.receivedMilliseconds) else { return }
+            // The epoch has begun; that is all it is for.
+            if message.isClaim { return }
             if let drop = message.drop, let range = drop.range, range.contains(message.sequence) {
                 takePlaceholder(range, drop.reason, key)
                 return

@@ -39,30 +39,41 @@ final class Reader {
         _ build: (Reader, Fields) -> Value?
     ) -> ConfigurationOutcome<Value> {
         let reader = Reader(file: file)
-        var value: Value?
         do throws(SourceParser.Failure) {
             let (root, failures) = try SourceParser.parse(text, environment: environment)
-            for failure in failures {
-                reader.report(at: failure.position, path: failure.path, failure.message, hint: failure.hint)
-            }
-            if let root, case .mapping(let entries) = root.content {
-                let fields = Fields(reader: reader, path: "", position: root.position, entries: entries)
-                value = build(reader, fields)
-                fields.refuseUnknownKeys()
-            } else if let root, !root.isNull {
-                reader.report(
-                    at: root.position,
-                    path: "",
-                    "expected settings, found \(root.kindName)",
-                    hint: "a setting is written 'name: value'"
-                )
-            } else {
-                reader.report(at: .start, path: "", "the file is empty")
-            }
+            for failure in failures { reader.report(failure) }
+            return reader.outcome(of: root, build)
         } catch {
-            reader.report(at: error.position, path: error.path, error.message, hint: error.hint)
+            reader.report(error)
+            return .refused(reader.sortedProblems)
         }
-        let problems = reader.sortedProblems
+    }
+
+    private func report(_ failure: SourceParser.Failure) {
+        report(at: failure.position, path: failure.path, failure.message, hint: failure.hint)
+    }
+
+    /// Reads the root of a document: `build` is given its mapping and returns the value.
+    func outcome<Value: Sendable>(
+        of root: SourceNode?,
+        _ build: (Reader, Fields) -> Value?
+    ) -> ConfigurationOutcome<Value> {
+        var value: Value?
+        if let root, case .mapping(let entries) = root.content {
+            let fields = Fields(reader: self, path: "", position: root.position, entries: entries)
+            value = build(self, fields)
+            fields.refuseUnknownKeys()
+        } else if let root, !root.isNull {
+            report(
+                at: root.position,
+                path: "",
+                "expected settings, found \(root.kindName)",
+                hint: "a setting is written 'name: value'"
+            )
+        } else {
+            report(at: .start, path: "", "the file is empty")
+        }
+        let problems = sortedProblems
         if let value, !problems.contains(where: { $0.severity == .error }) {
             return .loaded(value, warnings: problems)
         }

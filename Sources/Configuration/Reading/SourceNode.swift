@@ -93,7 +93,8 @@ struct SourceParser {
         try refuseDeepNesting(text)
         let root: Node?
         do {
-            root = try compose(yaml: text)
+            // Left out, the encoding would be a variable of the environment.
+            root = try compose(yaml: text, .default, .default, .utf8)
         } catch let error as YamlError {
             throw failure(of: error)
         } catch {

@@ -162,6 +162,29 @@ extension Fields {
         journal.reserveBytes = field("reserve").bytes(0...(journal.maxBytes / 2))
         journal.reserveTopics = field("reserve_topics").topicFilters(max: 1_000) ?? []
         if let keep = field("keep").duration(0...(366 * 86_400_000)) { journal.keep = keep }
+        journal.encryption = field("encryption").mapping(hint: "such as { keyfile: journal.key }") { $0.encryption() }
         return journal
+    }
+
+    /// More retired keys than anybody keeps.
+    private static let retiredKeysMax = 32
+
+    private func encryption() -> EncryptionConfiguration? {
+        let file = field("keyfile")
+        let variable = field("key_env")
+        let retired = field("retired_keyfiles").elements(max: Self.retiredKeysMax, hint: "a list of files") ?? []
+        let retiredKeyFiles = retired.compactMap { $0.path(.secret) }
+        guard file.isPresent != variable.isPresent else {
+            (file.isPresent ? variable : file).report(
+                file.isPresent ? "contradicts 'keyfile'" : "is missing",
+                hint: "give either 'keyfile' or 'key_env'"
+            )
+            return nil
+        }
+        let path = file.path(.secret).map { EncryptionConfiguration.Source.file($0) }
+        guard let source = path ?? variable.words().map({ .environment($0) }) else { return nil }
+        var encryption = EncryptionConfiguration(source: source)
+        encryption.retiredKeyFiles = retiredKeyFiles
+        return encryption
     }
 }

@@ -21,7 +21,8 @@ extension CloudConfiguration {
 }
 
 extension Fields {
-    fileprivate func cloud(reader: Reader) -> CloudConfiguration? {
+    /// The whole of `cloud.yaml`.
+    func cloud(reader: Reader) -> CloudConfiguration? {
         let cloudField = field("cloud")
         let cloud = cloudField.name()
         if !cloudField.isPresent {

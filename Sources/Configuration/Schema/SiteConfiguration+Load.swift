@@ -20,7 +20,8 @@ extension SiteConfiguration {
 }
 
 extension Fields {
-    fileprivate func site(reader: Reader, plugins: [String]?) -> SiteConfiguration? {
+    /// The whole of `site.yaml`.
+    func site(reader: Reader, plugins: [String]?) -> SiteConfiguration? {
         let siteField = field("site")
         let site = siteField.siteName()
         if !siteField.isPresent { siteField.reportMissing(hint: "the name of this site, such as site: store-0042") }

@@ -151,12 +151,34 @@ public struct JournalConfiguration: Sendable, Hashable {
     public var reserveTopics: [String] = []
     /// `keep`: how long records stay after every reader has passed them, for replay. Default 0.
     public var keep = Duration.zero
+    /// `encryption`: nil: what is written is not encrypted.
+    public var encryption: EncryptionConfiguration?
     /// The file that stands for the journal where somebody expects another broker's database: when it is missing, the
     /// site starts empty. Set while a mosquitto.conf is run from; `site.yaml` has no word for it.
     public var marker: String?
 
     /// The defaults.
     public init() {}
+}
+
+/// The keys that the journal and the outboxes are encrypted with: `journal.encryption:`. A key is 32 bytes, as they are
+/// or in hexadecimal or base 64.
+public struct EncryptionConfiguration: Sendable, Hashable {
+    /// Where the key is that is written with.
+    public enum Source: Sendable, Hashable {
+        /// `keyfile`: a file.
+        case file(String)
+        /// `key_env`: the name of an environment variable.
+        case environment(String)
+    }
+
+    /// `keyfile` or `key_env`.
+    public var source: Source
+    /// `retired_keyfiles`: keys that are no longer written with, and that files still need.
+    public var retiredKeyFiles: [String] = []
+
+    /// Makes one.
+    public init(source: Source) { self.source = source }
 }
 
 /// The HTTP side with health, metrics and the web page: `console:`.

@@ -146,6 +146,13 @@ extension YAMLText {
             return pair("enabled", false)
         }
         pair("path", journal.path)
+        guard let encryption = journal.encryption else { return }
+        mapping("encryption") { yaml in
+            switch encryption.source {
+            case .file(let path): yaml.pair("keyfile", path)
+            case .environment(let name): yaml.pair("key_env", name)
+            }
+        }
     }
 
     fileprivate mutating func write(_ log: LogConfiguration) {

@@ -24,6 +24,8 @@ public struct PacketDecoder: Sendable {
 
     private var expectsConnect: Bool
     private var failure: MQTTError?
+    /// Whether packets may come by ``plainPacket(in:at:)``: CONNECT has come, and nothing was wrong.
+    var mayBePlain: Bool { !expectsConnect && failure == nil && version != nil }
 
     /// Makes a decoder.
     ///

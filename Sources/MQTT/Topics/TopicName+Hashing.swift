@@ -7,6 +7,15 @@ extension TopicName {
         hasher.combine(bytes.withUnsafeReadableBytes { Word.hash($0, seed: Word.seed) })
     }
 
+    /// The hash of a name's bytes, for tables of names that are looked up by bytes alone. It differs from process to
+    /// process.
+    public static func hash(of bytes: UnsafeRawBufferPointer) -> UInt64 { Word.hash(bytes, seed: Word.seed) }
+
+    /// Whether these are the name's bytes.
+    public func isEqual(to other: UnsafeRawBufferPointer) -> Bool {
+        bytes.withUnsafeReadableBytes { Bytes.areEqual($0, other) }
+    }
+
     /// Compares the bytes, nothing else: no case folding and no Unicode normalisation [MQTT-4.7.3-4].
     public static func == (left: TopicName, right: TopicName) -> Bool {
         guard left.bytes.readableBytes == right.bytes.readableBytes else { return false }

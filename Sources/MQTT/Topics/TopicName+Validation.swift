@@ -30,6 +30,13 @@ extension TopicName {
         TopicName(uncheckedBytes: ByteBuffer(bytes: bytes.readableBytesView))
     }
 
+    /// Whether ``firstError(in:maxLevels:)`` finds nothing, without making an error of what it finds.
+    static func isValid(_ bytes: UnsafeRawBufferPointer, maxLevels: Int) -> Bool {
+        let check = UTF8Check(bytes)
+        return check.isValid && !check.hasWildcards && !check.hasControls && bytes.count > 0
+            && bytes.count <= TopicLimits.bytesMax && check.separators < min(maxLevels, TopicLimits.levelsMax)
+    }
+
     /// What is wrong with the bytes as a topic name.
     static func firstError(in bytes: UnsafeRawBufferPointer, maxLevels: Int) -> MQTTError? {
         let check = UTF8Check(bytes)

@@ -8,7 +8,7 @@ public struct BridgeStamp: Sendable, Hashable {
     public var site: String
     /// Grows when the site's outbox is replaced; the fencing token.
     public var epoch: UInt64
-    /// Counts from 1 within the epoch, without gaps.
+    /// Counts from 1 within the epoch, without gaps; 0 in a claim.
     public var sequence: UInt64
     /// `alarm`, `transaction`, `telemetry`, or `gap` for a gap record.
     public var className: String
@@ -21,6 +21,9 @@ public struct BridgeStamp: Sendable, Hashable {
 
     /// The class of a gap record: see ``BridgeGap``.
     public static let gapClass = "gap"
+    /// The class of a claim: a message with the sequence 0 that is not stored. It only says that from now on the site's
+    /// epoch is the stamp's, and asks where the one before ended.
+    public static let claimClass = "claim"
 
     /// Makes a stamp.
     public init(
@@ -64,7 +67,8 @@ public struct BridgeStamp: Sendable, Hashable {
         }
         guard let site = values["cw-site"], !site.isEmpty,
             let epoch = values["cw-epoch"].flatMap(UInt64.init),
-            let sequence = values["cw-seq"].flatMap(UInt64.init), sequence > 0
+            let sequence = values["cw-seq"].flatMap(UInt64.init),
+            (sequence == 0) == (values["cw-class"] == Self.claimClass)
         else { return nil }
         self.init(
             site: site,
@@ -128,7 +132,7 @@ public struct BridgeEnvelope: Sendable, Hashable {
             return (try? JSONReader(bytes))?.decode(range)
         }
         guard let site = text("site"), !site.isEmpty, let epoch: UInt64 = integer("epoch"),
-            let sequence: UInt64 = integer("seq"), sequence > 0
+            let sequence: UInt64 = integer("seq"), (sequence == 0) == (text("class") == BridgeStamp.claimClass)
         else { return nil }
         let payload: [UInt8]
         if let range = values["payload"] {
@@ -208,12 +212,29 @@ public struct BridgeCommit: Sendable, Hashable {
     public var sequence: UInt64
     /// Names one life of the aggregator: a new one makes the site send again from the watermark.
     public var aggregator: String
+    /// Where the epoch before ended, if the aggregator knows one: it takes nothing of it any more.
+    public var former: EpochEnd?
+
+    /// The end of an epoch that is over.
+    public struct EpochEnd: Sendable, Hashable {
+        /// The epoch.
+        public var epoch: UInt64
+        /// Everything up to it is committed.
+        public var sequence: UInt64
+
+        /// Makes one.
+        public init(epoch: UInt64, sequence: UInt64) {
+            self.epoch = epoch
+            self.sequence = sequence
+        }
+    }
 
     /// Makes a watermark.
-    public init(epoch: UInt64, sequence: UInt64, aggregator: String) {
+    public init(epoch: UInt64, sequence: UInt64, aggregator: String, former: EpochEnd? = nil) {
         self.epoch = epoch
         self.sequence = sequence
         self.aggregator = aggregator
+        self.former = former
     }
 
     /// Where it is published.
@@ -221,7 +242,9 @@ public struct BridgeCommit: Sendable, Hashable {
 
     /// The watermark as JSON.
     public func encode() -> [UInt8] {
-        Array("{\"epoch\":\(epoch),\"seq\":\(sequence),\"aggregator\":\(JSONText.string(aggregator))}".utf8)
+        var text = "{\"epoch\":\(epoch),\"seq\":\(sequence),\"aggregator\":\(JSONText.string(aggregator))"
+        if let former { text += ",\"former_epoch\":\(former.epoch),\"former_seq\":\(former.sequence)" }
+        return Array((text + "}").utf8)
     }
 
     /// Reads a watermark; nil if the bytes are none.
@@ -229,17 +252,22 @@ public struct BridgeCommit: Sendable, Hashable {
         guard let fields = try? JSONReader.fields(bytes), let reader = try? JSONReader(bytes) else { return nil }
         var epoch: UInt64?
         var sequence: UInt64?
+        var formerEpoch: UInt64?
+        var formerSequence: UInt64?
         var aggregator = ""
         for field in fields {
             let text = String(decoding: bytes[field.value], as: UTF8.self)
             switch field.name {
             case "epoch": epoch = UInt64(text)
             case "seq": sequence = UInt64(text)
+            case "former_epoch": formerEpoch = UInt64(text)
+            case "former_seq": formerSequence = UInt64(text)
             case "aggregator" where text.hasPrefix("\""): aggregator = reader.decode(field.value)
             default: break
             }
         }
         guard let epoch, let sequence else { return nil }
         self.init(epoch: epoch, sequence: sequence, aggregator: aggregator)
+        if let formerEpoch, let formerSequence { former = EpochEnd(epoch: formerEpoch, sequence: formerSequence) }
     }
 }

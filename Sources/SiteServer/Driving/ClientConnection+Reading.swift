@@ -74,9 +74,8 @@ extension ClientConnection {
         var decoder = self.decoder
         do {
             if publishRate == nil {
-                while phase == .connected, let packet = try decoder.next(&bytes) {
-                    core.received(id, packet, now: now, effects: &effects)
-                    if case .disconnect = packet { break }
+                if phase == .connected {
+                    try core.received(id, bytes: &bytes, decoder: &decoder, now: now, effects: &effects)
                 }
             } else {
                 try decodeAtRate(&bytes, with: &decoder, now: now, effects: &effects)

@@ -5,6 +5,15 @@ internal import NIOCore
 
 // Bytes go out: gathered during a round of the event loop, written once at its end.
 extension ClientConnection {
+    /// Gathers packets that are encoded already.
+    @inline(__always)
+    func write(_ packets: EncodedPackets, from encoded: ByteBuffer) {
+        guard phase == .connected else { return }
+        gather()
+        packets.write(from: encoded, to: &outbound)
+        if outbound.readableBytes >= driver.limits.gatherBytesMax { flush() }
+    }
+
     /// Gathers a PUBLISH.
     @inline(__always)
     func deliver(_ delivery: Delivery) {
@@ -19,6 +28,11 @@ extension ClientConnection {
     func acknowledge(_ kind: AcknowledgementKind, packetID: UInt16, reason: ReasonCode) {
         guard phase == .connected else { return }
         gather()
+        if kind == .puback && reason == .success {
+            // The same four bytes in every version (section 3.4).
+            outbound.writeInteger(0x4002_0000 | UInt32(packetID))
+            return
+        }
         let answer = Acknowledgement(packetID: packetID, reason: reason)
         let packet: Packet =
             switch kind {

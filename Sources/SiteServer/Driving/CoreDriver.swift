@@ -163,9 +163,9 @@ final class CoreDriver {
     func perform(_ effects: inout Effects, now: BrokerTime) {
         while true {
             core.endTurn(now: now, effects: &effects)
-            packetsSent &+= UInt64(effects.list.count)
-            for index in effects.list.indices { perform(effects.list[index], now: now) }
-            effects.list.removeAll(keepingCapacity: true)
+            packetsSent &+= UInt64(effects.list.count) &+ effects.joinedPackets
+            performList(effects, now: now)
+            effects.removePerformed()
             if !effects.journal.isEmpty { append(&effects, now: now) }
             if writabilityChanges.isEmpty && effects.list.isEmpty && effects.journal.isEmpty { break }
             for change in writabilityChanges {
@@ -175,6 +175,20 @@ final class CoreDriver {
         }
         if !touched.isEmpty { scheduleFlush() }
         if core.wantsAnotherTurn { scheduleTurn() }
+    }
+
+    /// Performs what the list says, in order.
+    @inline(__always)
+    private func performList(_ effects: borrowing Effects, now: BrokerTime) {
+        let encoded = effects.encoded
+        let list = effects.list
+        for index in list.indices {
+            if case .write(let id, let packets) = list[index] {
+                table.connection(id)?.write(packets, from: encoded)
+            } else {
+                perform(list[index], now: now)
+            }
+        }
     }
 
     /// A little later, so that sockets are read and written in between.
@@ -205,7 +219,7 @@ final class CoreDriver {
     private func performRare(_ effect: Effect, now: BrokerTime) {
         packetsSent &-= 1
         switch effect {
-        case .deliver, .acknowledge, .send: break
+        case .write, .deliver, .acknowledge, .send: break
         case .close(let id, let reason): table.connection(id)?.finish(reason, now: now)
         case .authenticate(let id, let request): authenticate(id, request)
         case .load(session: let session, records: let records): load(session: session, records: records)

@@ -111,7 +111,7 @@ enum EmbeddedBroker {
     ) throws -> (server: SiteServer, journal: Journal) {
         let notices = JournalNotices()
         let (journal, recovery) = try Journal.open(
-            Journal.Configuration(configuration.journal, directory: configuration.journal.path + "/journal"),
+            try Journal.Configuration(configuration.journal, directory: configuration.journal.path + "/journal"),
             onCommit: { notices.post($0) }
         )
         var listeners = embedded.listeners.map { SiteServerConfiguration.Listener($0, limits: embedded.limits) }

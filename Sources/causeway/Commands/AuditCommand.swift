@@ -110,14 +110,8 @@ struct AuditCommand: ParsableCommand {
         }
 
         private static func text(_ entry: AuditEntry) -> String {
-            let fields = entry.fields.map { "\($0.name)=\(Self.shown($0.value))" }
+            let fields = entry.fields.map { "\($0.name)=\(AuditText.shown($0.value))" }
             return ([entry.time, "\(entry.number)", entry.kind] + fields).joined(separator: " ")
-        }
-
-        /// A value as it may stand on a terminal: what a client sent moves no cursor.
-        private static func shown(_ value: String) -> String {
-            let isPlain = value.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value < 0x7F && $0 != "\"" }
-            return isPlain && !value.isEmpty ? value : AuditText.quoted(value)
         }
     }
 }

@@ -163,7 +163,7 @@ struct BrokerOptions: ParsableArguments {
             ?? (keepsSession ? UInt32.max : nil)
         configuration.keepAliveSeconds = keepAlive
         configuration.username = url?.username ?? username
-        configuration.password = try url?.password ?? password ?? readPassword()
+        configuration.password = try url?.password ?? password ?? passwordFile.map { try Self.readPassword($0) }
         configuration.will = willTopic.map { topic in
             MosquittoWill(
                 topic: topic,
@@ -190,11 +190,10 @@ struct BrokerOptions: ParsableArguments {
         return options
     }
 
-    private func readPassword() throws -> String? {
-        guard let passwordFile else { return nil }
-        guard let data = FileManager.default.contents(atPath: passwordFile),
-            let text = String(data: data, encoding: .utf8)
-        else { throw ValidationError("\(passwordFile) cannot be read as a password") }
+    /// The password in a file, without the line's end after it.
+    static func readPassword(_ file: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: file), let text = String(data: data, encoding: .utf8)
+        else { throw ValidationError("\(file) cannot be read as a password") }
         return text.hasSuffix("\n") ? String(text.dropLast()) : text
     }
 

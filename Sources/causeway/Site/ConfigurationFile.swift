@@ -17,18 +17,26 @@ enum ConfigurationFile {
         _ report: (ConfigurationProblem) -> Void,
         note: (String) -> Void
     ) -> SiteConfiguration? {
-        guard let text = read(path, note) else { return nil }
-        return accept(
+        loadSite(path, note).flatMap { accept($0, path, report, references: { $0.fileReferences }) }
+    }
+
+    /// The same without a look at the files that it names: they may be missing or open to others.
+    static func siteText(_ path: String, _ report: (String) -> Void) -> SiteConfiguration? {
+        loadSite(path, report).flatMap { accept($0, path, { report($0.description) }, references: { _ in [] }) }
+    }
+
+    private static func loadSite(
+        _ path: String,
+        _ note: (String) -> Void
+    ) -> ConfigurationOutcome<SiteConfiguration>? {
+        read(path, note).map { text in
             SiteConfiguration.load(
                 text: text,
                 file: path,
                 environment: ProcessInfo.processInfo.environment,
                 plugins: SiteHandlers.builtIn.map { $0.plugin.name }
-            ),
-            path,
-            report,
-            references: { $0.fileReferences }
-        )
+            )
+        }
     }
 
     static func cloud(_ path: String) throws -> CloudConfiguration {
@@ -42,6 +50,12 @@ enum ConfigurationFile {
         }
         guard let loaded else { throw ExitCode.failure }
         return loaded
+    }
+
+    /// What kind of configuration a file holds; that of a site if it cannot be read.
+    static func kind(_ path: String) -> ConfigurationKind {
+        let data = FileManager.default.contents(atPath: path) ?? Data()
+        return ConfigurationKind.of(text: String(decoding: data, as: UTF8.self))
     }
 
     private static func read(_ path: String, _ report: (String) -> Void) -> String? {

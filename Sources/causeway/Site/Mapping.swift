@@ -86,8 +86,10 @@ extension AuditConfiguration {
 }
 
 extension Journal.Configuration {
-    init(_ journal: JournalConfiguration, directory: String) {
+    /// Reads the keys, if the journal is encrypted.
+    init(_ journal: JournalConfiguration, directory: String) throws {
         self.init(directory: directory)
+        keys = try EncryptionKeys.ring(journal)
         segmentBytes = journal.segmentBytes
         reserveSegments = ((journal.reserveBytes ?? segmentBytes) + segmentBytes - 1) / segmentBytes
         maxBytes = journal.maxBytes

@@ -6,7 +6,7 @@ enum ReloadSettings {
     private static let all: [(name: String, differ: @Sendable (SiteConfiguration, SiteConfiguration) -> Bool)] = [
         ("site", { $0.site != $1.site }),
         ("site_broker", { $0.siteBroker != $1.siteBroker }),
-        ("journal", { $0.journal != $1.journal }),
+        ("journal", { $0.journal.withoutKeys != $1.journal.withoutKeys }),
         ("handlers", { $0.handlers != $1.handlers }),
         ("site_key", { $0.siteKeyFile != $1.siteKeyFile }),
         ("bridges", { $0.bridges != $1.bridges }),
@@ -36,5 +36,14 @@ enum ReloadSettings {
             }
         }
         return [configuration.file] + read.map(\.path)
+    }
+}
+
+extension JournalConfiguration {
+    /// Whether there are keys counts, which they are does not: a running site takes up new ones.
+    fileprivate var withoutKeys: JournalConfiguration {
+        var other = self
+        other.encryption = encryption.map { _ in EncryptionConfiguration(source: .environment("")) }
+        return other
     }
 }

@@ -1,4 +1,4 @@
-import CSignalDescriptor
+import CLinux
 import Dispatch
 import Foundation
 

@@ -25,7 +25,12 @@ final class SiteBridges: Sendable {
         let log: @Sendable (BridgeReport) -> Void = { $0.write(to: logger) }
         let services = try configuration.bridges.map { bridge in
             try BridgeService(
-                settings: try BridgeSettings(bridge, in: configuration, siteKey: siteKey),
+                settings: try BridgeSettings(
+                    bridge,
+                    in: configuration,
+                    siteKey: siteKey,
+                    keys: journal.configuration.keys
+                ),
                 source: JournalSource(journal),
                 log: log
             )
@@ -46,6 +51,7 @@ final class SiteBridges: Sendable {
             outboxDirectory: configuration.journal.path + "/outbox/site_broker"
         )
         settings.tls = broker.address.usesTLS ? MosquittoTLSOptions(broker.tls) : nil
+        settings.keys = journal.configuration.keys
         settings.username = broker.username
         settings.password = try broker.passwordFile.map { try SecretFile.read($0) }
         self.ingest = ingest
@@ -137,7 +143,7 @@ extension BridgeReport {
 }
 
 extension BridgeSettings {
-    init(_ bridge: BridgeConfiguration, in site: SiteConfiguration, siteKey: String?) throws {
+    init(_ bridge: BridgeConfiguration, in site: SiteConfiguration, siteKey: String?, keys: KeyRing?) throws {
         self.init(
             name: bridge.name,
             host: bridge.address.host,
@@ -155,6 +161,7 @@ extension BridgeSettings {
         confirm = bridge.confirm == .puback ? .puback : .commit
         routes = bridge.routes.map { RouteRule($0) }
         self.siteKey = Array((siteKey ?? "").utf8)
+        self.keys = keys
         outboxBytesMax = bridge.maxOutboxBytes
         overflow = bridge.overflow == .dropNewest ? .dropNewest : .dropOldest
         window = bridge.window

@@ -14,7 +14,7 @@ struct SiteJournal: Sendable {
         try Folder.make(configuration.path)
         let notices = JournalNotices()
         let (journal, recovery) = try Journal.open(
-            Journal.Configuration(configuration, directory: configuration.path + "/journal"),
+            try Journal.Configuration(configuration, directory: configuration.path + "/journal"),
             onCommit: { notices.post($0) }
         )
         return SiteJournal(journal: journal, recovery: recovery, notices: notices)

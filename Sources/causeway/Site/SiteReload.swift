@@ -1,5 +1,6 @@
 import Broker
 import CausewayConfiguration
+import Journal
 import Logging
 import SiteServer
 import Synchronization
@@ -17,7 +18,7 @@ final class SiteReload: Sendable {
             parts: [
                 // The listeners check as they commit, so they come first.
                 ListenerReloading(server: node.server), AccessReloading(access: node.access, server: node.server),
-                node.relays, RestartReloading(),
+                node.relays, EncryptionReloading(keys: node.journal?.configuration.keys), RestartReloading(),
             ],
             audit: node.audit,
             logger: logger,
@@ -118,6 +119,27 @@ private struct AccessReloading: Reloadable {
         return PreparedReload { [access, server] in
             server.accessChanged(try access.adopt(reading))
             return ReloadNotes(applied: ["access"])
+        }
+    }
+}
+
+/// The keys of the journal and the outboxes: what is written from then on is under the new one.
+private struct EncryptionReloading: Reloadable {
+    let keys: KeyRing?
+    var name: String { "journal.encryption" }
+
+    func prepare(_ new: SiteConfiguration, replacing old: SiteConfiguration) async throws -> PreparedReload {
+        guard let keys, let encryption = new.journal.encryption else { return .nothing }
+        let (primary, retired) = try EncryptionKeys.read(encryption)
+        // Files were written with it a moment ago: without it, the next start would be refused.
+        let former = keys.primary
+        guard ([primary] + retired).contains(where: { $0.id == former.id }) else {
+            throw StartFailure("journal.encryption: the key \(former.name) is in use: keep it in retired_keyfiles")
+        }
+        let isNew = keys.primary.id != primary.id
+        return PreparedReload {
+            keys.replace(primary: primary, retired: retired)
+            return ReloadNotes(applied: isNew ? ["journal key \(primary.name)"] : [])
         }
     }
 }

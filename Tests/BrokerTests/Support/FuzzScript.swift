@@ -1,5 +1,6 @@
 import MQTT
 import NIOCore
+import Repeatable
 
 @testable import Broker
 
@@ -142,24 +143,6 @@ enum FuzzScript {
     }
 
     private static func qos(_ byte: UInt8) -> QoS { QoS(rawValue: byte & 3) ?? .atLeastOnce }
-}
-
-/// Bytes that end in zeros without end.
-struct FuzzBytes {
-    private let bytes: [UInt8]
-    private var index = 0
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    var isAtEnd: Bool { index >= bytes.count }
-
-    mutating func next() -> UInt8 {
-        guard index < bytes.count else { return 0 }
-        index += 1
-        return bytes[index - 1]
-    }
-
-    mutating func pick<Value>(_ values: [Value]) -> Value { values[Int(next()) % values.count] }
 }
 
 /// A rule that the core did not keep.

@@ -94,9 +94,7 @@ final class FuzzSite {
         if case .connect = packet { isConnect = true }
         var decoder = PacketDecoder(version: isConnect ? nil : client.version, role: .server)
         do {
-            while let decoded = try decoder.next(&bytes) {
-                core.received(id(slot), decoded, now: now, effects: &effects)
-            }
+            try core.received(id(slot), bytes: &bytes, decoder: &decoder, now: now, effects: &effects)
         } catch {
             core.violated(id(slot), error: error, now: now, effects: &effects)
         }
@@ -259,7 +257,7 @@ final class FuzzSite {
             let turn = effects
             effects.removeAll()
             try append(turn.journal)
-            for effect in turn.list { try perform(effect) }
+            for effect in turn.list { try perform(effect, of: turn) }
             core.endTurn(now: now, effects: &effects)
         }
     }
@@ -278,7 +276,7 @@ final class FuzzSite {
         lastSequence += UInt64(journal.ends.count)
     }
 
-    private func perform(_ effect: Effect) throws {
+    private func perform(_ effect: Effect, of turn: Effects) throws {
         switch effect {
         case .send(let id, let packet):
             var bytes = ByteBuffer()
@@ -296,7 +294,11 @@ final class FuzzSite {
                 case .pubrel: .pubrel(answer)
                 case .pubcomp: .pubcomp(answer)
                 }
-            try perform(.send(id, packet))
+            try perform(.send(id, packet), of: turn)
+        case .write(let id, let packets):
+            var bytes = ByteBuffer()
+            packets.write(from: turn.encoded, to: &bytes)
+            while bytes.readableBytes > 0 { try take(id, &bytes, isAlone: false) }
         case .deliver(let id, let delivery):
             var bytes = ByteBuffer()
             delivery.write(to: &bytes)
@@ -316,10 +318,13 @@ final class FuzzSite {
 
     // MARK: - What a client is given
 
-    private func take(_ id: ConnectionID, _ bytes: inout ByteBuffer) throws {
-        guard id == self.id(id.slot), var client = clients[id.slot] else { return }
+    private func take(_ id: ConnectionID, _ bytes: inout ByteBuffer, isAlone: Bool = true) throws {
+        guard id == self.id(id.slot), var client = clients[id.slot] else {
+            bytes.clear()
+            return
+        }
         defer { if clients[id.slot] != nil { clients[id.slot] = client } }
-        guard let packet = try client.decoder.next(&bytes), bytes.readableBytes == 0 else {
+        guard let packet = try client.decoder.next(&bytes), bytes.readableBytes == 0 || !isAlone else {
             throw FuzzFinding("not one whole packet")
         }
         switch packet {

@@ -18,10 +18,16 @@ final class SimulatedSite {
     private(set) var lastSequence: UInt64 = 0
     private(set) var committed: UInt64 = 0
     private var checkpoint: (sequence: UInt64, bytes: ByteBuffer)?
+    /// Whether plain packets come as bytes, as those of a connection do; else all come one by one as packets.
+    var takesShortWay = true
+    /// Packets that went out encoded already.
+    private(set) var shortWayPackets: UInt64 = 0
     /// Whether each batch is committed at once.
     var commitsAtOnce = true
     /// Whether the disk says that it has what it has not.
     var lies = false
+    /// Whether what was appended is there after a crash though nobody said so.
+    var keepsUncommitted = false
     /// Whether the transport of a connection that the core closes is gone in the same turn.
     var closesAtOnce = true
     /// Whether reading queued messages from the journal ends in the same turn.
@@ -88,8 +94,26 @@ final class SimulatedSite {
     }
 
     func send(_ slot: UInt32, _ packets: Packet...) throws {
-        for packet in packets { core.received(id(slot), packet, now: now, effects: &effects) }
+        for packet in packets {
+            if !takesPlain(slot, packet) { core.received(id(slot), packet, now: now, effects: &effects) }
+        }
         try settle()
+    }
+
+    /// Sends a packet as the bytes that a client would send, if that is one that the core takes as bytes.
+    private func takesPlain(_ slot: UInt32, _ packet: Packet) -> Bool {
+        guard takesShortWay, let version = decoders[slot]?.version else { return false }
+        var bytes = ByteBuffer()
+        var decoder = PacketDecoder(version: version)
+        guard PacketEncoder.encode(packet, version: version, into: &bytes),
+            bytes.withUnsafeReadableBytes({ decoder.plainPacket(in: $0, at: 0) }) != nil
+        else { return false }
+        do throws(MQTTError) {
+            try core.received(id(slot), bytes: &bytes, decoder: &decoder, now: now, effects: &effects)
+        } catch {
+            Issue.record("a plain packet is refused: \(error)")
+        }
+        return true
     }
 
     /// Bytes of a client, through the real decoder of a server: as a connection feeds the core.
@@ -97,6 +121,9 @@ final class SimulatedSite {
         var decoder = PacketDecoder(version: version)
         var buffer = ByteBuffer(bytes: bytes)
         do throws(MQTTError) {
+            if takesShortWay {
+                try core.received(id(slot), bytes: &buffer, decoder: &decoder, now: now, effects: &effects)
+            }
             while let packet = try decoder.next(&buffer) {
                 core.received(id(slot), packet, now: now, effects: &effects)
             }
@@ -166,6 +193,7 @@ final class SimulatedSite {
 
     /// The process dies and starts again: what was not committed is gone, all connections too.
     func crash() throws {
+        if keepsUncommitted { committed = lastSequence }
         for sequence in records.keys where sequence > committed { records[sequence] = nil }
         lastSequence = committed
         effects.removeAll()
@@ -193,7 +221,8 @@ final class SimulatedSite {
             largestTurn = max(largestTurn, turn.list.count)
             effects.removeAll()
             append(turn.journal)
-            for effect in turn.list { try perform(effect) }
+            shortWayPackets += turn.joinedPackets
+            for effect in turn.list { try perform(effect, of: turn) }
             if commitsAtOnce && committed < lastSequence {
                 committed = lastSequence
                 core.committed(through: committed, now: now, effects: &effects)
@@ -216,7 +245,7 @@ final class SimulatedSite {
         lastSequence += UInt64(journal.ends.count)
     }
 
-    private func perform(_ effect: Effect) throws {
+    private func perform(_ effect: Effect, of turn: Effects) throws {
         switch effect {
         case .send(let id, let packet): try take(id, packet)
         case .acknowledge(let id, let kind, let packetID, let reason):
@@ -227,6 +256,12 @@ final class SimulatedSite {
             case .pubrel: try take(id, .pubrel(answer))
             case .pubcomp: try take(id, .pubcomp(answer))
             }
+        case .write(let id, let packets):
+            shortWayPackets += 1
+            var bytes = ByteBuffer(string: "prefix")
+            packets.write(from: turn.encoded, to: &bytes)
+            bytes.moveReaderIndex(forwardBy: 6)
+            try decode(id, &bytes)
         case .deliver(let id, let delivery):
             var bytes = ByteBuffer(string: "prefix")
             delivery.write(to: &bytes)

@@ -92,19 +92,23 @@ class Paho(StockClient):
                 found[name] = tuple(value[0]) if name == "user_property" else value
         return Received(message.topic, message.payload, message.qos, bool(message.retain), found)
 
+    @staticmethod
+    def properties(wanted):
+        if not wanted:
+            return None
+        found = Properties(PacketTypes.PUBLISH)
+        found.ContentType = wanted["content_type"]
+        found.ResponseTopic = wanted["response_topic"]
+        found.CorrelationData = wanted["correlation_data"]
+        found.UserProperty = [wanted["user_property"]]
+        return found
+
     def subscribe(self, topic_filter, qos):
         _, mid = self.client.subscribe(topic_filter, qos)
         wait_until(lambda: mid in self.answered, "paho's SUBACK")
 
     def publish(self, topic, payload, qos, retain=False, properties=None):
-        options = {}
-        if properties:
-            options["properties"] = Properties(PacketTypes.PUBLISH)
-            options["properties"].ContentType = properties["content_type"]
-            options["properties"].ResponseTopic = properties["response_topic"]
-            options["properties"].CorrelationData = properties["correlation_data"]
-            options["properties"].UserProperty = [properties["user_property"]]
-        handle = self.client.publish(topic, payload, qos, retain, **options)
+        handle = self.client.publish(topic, payload, qos, retain, Paho.properties(properties))
         wait_until(lambda: handle.mid in self.answered, "paho's acknowledgement")
 
     def drop(self):
@@ -175,14 +179,9 @@ class Aiomqtt(Looped):
         self.run(self.client.subscribe(topic_filter, qos=qos))
 
     def publish(self, topic, payload, qos, retain=False, properties=None):
-        options = {}
-        if properties:
-            options["properties"] = Properties(PacketTypes.PUBLISH)
-            options["properties"].ContentType = properties["content_type"]
-            options["properties"].ResponseTopic = properties["response_topic"]
-            options["properties"].CorrelationData = properties["correlation_data"]
-            options["properties"].UserProperty = [properties["user_property"]]
-        self.run(self.client.publish(topic, payload, qos=qos, retain=retain, **options))
+        self.run(
+            self.client.publish(topic, payload, qos=qos, retain=retain, properties=Paho.properties(properties))
+        )
 
     def drop(self):
         connection = self.client._client.socket()

@@ -1,11 +1,12 @@
 import MQTT
 import NIOCore
+import Repeatable
 
 /// Random packets that are valid for a version and a direction, in the form the encoder writes.
 struct RandomPacket {
     let version: ProtocolVersion
     let role: PacketDecoder.Role
-    var generator: SeededGenerator
+    var generator: SeededRandom
 
     mutating func next() -> Packet {
         switch role {

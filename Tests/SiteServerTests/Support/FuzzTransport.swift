@@ -8,10 +8,11 @@ enum FuzzTransport {
     static func run(_ input: [UInt8]) -> String? {
         guard input.count > 2 else { return nil }
         let content = Array(input[2...])
+        let chunkBytes = Int(input[1]) % 32 + 1
         switch input[0] % 3 {
-        case 0: return proxy(content, version: [.v1, .v2, .any][Int(input[1]) % 3])
-        case 1: return http(content)
-        default: return webSocket(content, chunkBytes: Int(input[1]) + 1)
+        case 0: return proxy(content, chunkBytes, version: [.v1, .v2, .any][Int(input[0] / 3) % 3])
+        case 1: return http(content, chunkBytes)
+        default: return webSocket(content, chunkBytes)
         }
     }
 
@@ -23,9 +24,11 @@ enum FuzzTransport {
         case spoilt
     }
 
-    /// What is found in the whole must be found in the shortest beginning that is enough, with the same bytes taken.
+    /// What is found in the whole must be found in any beginning that is enough, with the same bytes taken. It comes in
+    /// pieces of so many bytes.
     private static func check<Value: Equatable>(
         _ content: [UInt8],
+        _ chunkBytes: Int,
         _ parse: (inout ByteBuffer) throws -> Value?
     ) -> String? {
         func parsed(_ count: Int) -> Parsed<Value> {
@@ -39,7 +42,7 @@ enum FuzzTransport {
         }
         let whole = parsed(content.count)
         if whole == .spoilt { return "bytes are taken of what is not whole" }
-        for count in 0..<content.count {
+        for count in stride(from: 0, to: content.count, by: chunkBytes) {
             switch (parsed(count), whole) {
             case (.more, _): continue
             case (.refused, .refused): return nil
@@ -52,9 +55,13 @@ enum FuzzTransport {
         return nil
     }
 
-    private static func proxy(_ content: [UInt8], version: SiteServerConfiguration.ProxyProtocol.Version) -> String? {
+    private static func proxy(
+        _ content: [UInt8],
+        _ chunkBytes: Int,
+        version: SiteServerConfiguration.ProxyProtocol.Version
+    ) -> String? {
         var found: ProxyHeader?
-        let mistake = check(content) { bytes in
+        let mistake = check(content, chunkBytes) { bytes in
             found = try ProxyHeader.parse(&bytes, version: version)
             return found
         }
@@ -70,9 +77,9 @@ enum FuzzTransport {
         return nil
     }
 
-    private static func http(_ content: [UInt8]) -> String? {
+    private static func http(_ content: [UInt8], _ chunkBytes: Int) -> String? {
         var found: HTTPRequestHead?
-        let mistake = check(content) { bytes in
+        let mistake = check(content, chunkBytes) { bytes in
             found = try HTTPRequestHead.parse(&bytes, bytesMax: 1_024, headersMax: 8)
             return found
         }
@@ -96,7 +103,7 @@ enum FuzzTransport {
         var violation: UInt16?
     }
 
-    private static func webSocket(_ content: [UInt8], chunkBytes: Int) -> String? {
+    private static func webSocket(_ content: [UInt8], _ chunkBytes: Int) -> String? {
         let expected = plain(content)
         for chunk in [content.count, chunkBytes] where chunk > 0 {
             let found = decode(content, chunkBytes: chunk)

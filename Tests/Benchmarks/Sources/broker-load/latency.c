@@ -68,8 +68,8 @@ void runLatency(const Settings *settings) {
     uint64_t sent = 0;
     int sender = 0;
     // The generator has a core of its own: it polls, so that a message leaves when it is due and is seen when it comes.
-    for (uint64_t now = start; now < end; now = nowNanoseconds()) {
-        uint64_t due = start + (uint64_t)((double)sent * interval);
+    // What was due before the end is sent after it, if we did not get to it: a message left out would hide its wait.
+    for (uint64_t now = start, due = start; now < end || due < end; now = nowNanoseconds()) {
         if (now >= due) {
             Connection *connection = &field.connections[sender];
             sender = (sender + 1) % field.senders;
@@ -78,6 +78,7 @@ void runLatency(const Settings *settings) {
             if (queuePublish(connection, 1, settings->qos) == 0) fail("the broker does not keep up with the rate");
             flushOutput(connection);
             sent++;
+            due = start + (uint64_t)((double)sent * interval);
         }
         receiveTurn(&field, &samples);
     }

@@ -1,1 +1,1 @@
-../../../ConfigurationTests/FuzzConfiguration.swift
+../../../ConfigurationTests/Support/FuzzConfiguration.swift

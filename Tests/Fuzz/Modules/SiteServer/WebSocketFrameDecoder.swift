@@ -1,0 +1,1 @@
+../../../../Sources/SiteServer/Listening/WebSocket/WebSocketFrameDecoder.swift
