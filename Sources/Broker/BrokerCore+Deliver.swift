@@ -97,7 +97,8 @@ extension BrokerCore {
         effects: inout Effects
     ) {
         // A persistent session's QoS 2 identifier that no disk knows would be used again after a restart, while the
-        // client may hold it: it would take the next message for this one. So what no journal holds comes at least once.
+        // client may hold it: it would take the next message for this one. So what no journal holds comes at least
+        // once.
         let isForgotten = reference == nil && session.isPersistent && configuration.isDurable
         let qos = isForgotten ? min(qos, .atLeastOnce) : qos
         if canSendAtOnce(session) {

@@ -64,8 +64,8 @@ extension EncodedPackets {
     public func write(from encoded: ByteBuffer, to buffer: inout ByteBuffer) {
         let target = buffer.writerIndex
         encoded.withUnsafeReadableBytes { bytes in
-            // SAFETY: the core makes stretches only of what it has appended to `encoded`, which is emptied together with
-            // the list that they are in; the clamps keep a stretch of another turn from reaching beyond.
+            // SAFETY: the core makes stretches only of what it has appended to `encoded`, which is emptied together
+            // with the list that they are in; the clamps keep a stretch of another turn from reaching beyond.
             let first = min(Int(start), bytes.count)
             let end = min(first &+ Int(byteCount), bytes.count)
             _ = buffer.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[first..<end]))
@@ -107,8 +107,8 @@ public enum Effect: Sendable {
     indirect case send(ConnectionID, Packet)
     /// Write PUBACK, PUBREC, PUBREL or PUBCOMP.
     case acknowledge(ConnectionID, AcknowledgementKind, packetID: UInt16, reason: ReasonCode)
-    /// Write packets that are encoded already: ``EncodedPackets/write(from:to:)`` appends them to the connection's outbound
-    /// buffer.
+    /// Write packets that are encoded already: ``EncodedPackets/write(from:to:)`` appends them to the connection's
+    /// outbound buffer.
     case write(ConnectionID, EncodedPackets)
     /// Write a PUBLISH: ``Delivery/write(to:)`` appends its bytes to the connection's outbound buffer.
     case deliver(ConnectionID, Delivery)

@@ -110,11 +110,9 @@ struct SystemTreeTests {
         let first = site.publishes(1)
         #expect(first.count > 50)
         let qualities = Set(first.map(\.qos))
-        #expect(qualities == [.exactlyOnce])
-        for publish in first {
-            try site.send(1, .pubrec(publish.packetID))
-            try site.send(1, .pubcomp(publish.packetID))
-        }
+        // Not exactly once: an identifier that no record knows could be met by its next use after a crash.
+        #expect(qualities == [.atLeastOnce])
+        for publish in first { try site.send(1, .puback(publish.packetID)) }
         try site.pass(seconds: 20, system: true)
         #expect(site.lastSequence == before, "\(site.lastSequence - before) records")
         try site.takeCheckpoint()

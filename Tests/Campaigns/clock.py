@@ -17,6 +17,7 @@ import time
 from faults.evidence import main
 from faults.load import Publisher, Subscriber, payload
 from faults.peer import Peer, connect_all, run, subscribe_all
+from faults.rounds import wait_while_coming
 from faults.site import FaultSite
 from support.wire import connect, packet, text
 
@@ -113,7 +114,9 @@ def body(campaign, options):
         campaign.count(lasting_delivered=survived, short_delivered=sum(sleeper.counts["short"]))
         campaign.check("what lasts is given", survived >= lasting - 1, f"{survived} of {lasting}")
         campaign.check("what has expired is not", sum(sleeper.counts["short"]) <= 1, f"{sum(sleeper.counts['short'])}")
-        run([sleeper, publisher], lambda: sleeper.has_all([publisher]), 10, check=False)
+        publisher.is_paused = True
+        run([sleeper, publisher], lambda: not publisher.unanswered)
+        wait_while_coming([sleeper], lambda: sleeper.has_all([publisher]))
         for name in ("lost", "qos2_duplicates", "out_of_order"):
             value = sleeper.anomalies([publisher])[name]
             campaign.check(f"no {name.replace('_', ' ')}", value == 0, f"{value}")

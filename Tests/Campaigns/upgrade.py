@@ -17,6 +17,7 @@ from faults.evidence import ROOT, main
 from faults.journal_files import with_version
 from faults.load import Publisher, Subscriber, payload
 from faults.peer import Broken, Peer, connect_all, hear_out, run, subscribe_all
+from faults.rounds import wait_while_coming
 from faults.site import FaultSite
 
 FIXTURE = ROOT / "Tests/Fixtures/journal"
@@ -62,9 +63,9 @@ def rolling(campaign, restarts):
         for publisher in publishers:
             publisher.is_paused = True
         connect_all([sleeper], site.port)
-        subscribers = (watcher, sleeper)
-        run([*everybody, sleeper], lambda: all(s.has_all(publishers) for s in subscribers) and not any(
-            p.unanswered for p in publishers), 20, check=False)
+        subscribers = [watcher, sleeper]
+        run(everybody, lambda: not any(p.unanswered for p in publishers), what="open exchanges end")
+        wait_while_coming(subscribers, lambda: all(s.has_all(publishers) for s in subscribers))
         for subscriber in subscribers:
             for key, value in subscriber.anomalies(publishers).items():
                 campaign.check(f"no {key.replace('_', ' ')}", value == 0, f"{value}")

@@ -115,7 +115,7 @@ import Testing
         #expect(site.console?.bind.port == 9000)
         #expect(site.log.level == .debug)
         #expect(site.log.format == .json)
-        #expect(site.fileReferences.count == 10)
+        #expect(site.fileReferences.count == 12)
     }
 
     @Test func `a site without optional settings has the stated defaults`() throws {

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// Whole sites by seeds, see `Docs/ADR/0018-simulation.md`. Each test runs the product `causeway-sim`, as a process of its
-/// own: the order of Swift's dictionaries is the same in each only from the start.
+/// Whole sites by seeds, see `Docs/ADR/0018-simulation.md`. Each test runs the product `causeway-sim`, as a process
+/// of its own: the order of Swift's dictionaries is the same in each only from the start.
 @Suite(.serialized, .timeLimit(.minutes(10)))
 struct SimulationTests {
     /// Worlds of one run of the tests; `make campaign NAME=simulation` runs more.

@@ -45,9 +45,9 @@ extension PacketDecoder {
         at offset: Int,
         previous: Range<Int>? = nil
     ) -> PlainPacket? {
-        // SAFETY: release builds do not check subscripts of raw buffers. Every read below lies before `bytes.count`: the
-        // first two bytes by this guard, each further byte of the length by the guard before it, and the body because
-        // `end` is at most `bytes.count` and each field is checked against `end` before it is read.
+        // SAFETY: release builds do not check subscripts of raw buffers. Every read below lies before `bytes.count`:
+        // the first two bytes by this guard, each further byte of the length by the guard before it, and the body
+        // because `end` is at most `bytes.count` and each field is checked against `end` before it is read.
         guard offset >= 0, bytes.count &- offset >= 4, mayBePlain else { return nil }
         let first = bytes[offset]
         guard first == 0x30 || first == 0x32 else {

@@ -98,7 +98,7 @@ def main(name, body, arguments=(), description=""):
     print(f"campaign {name}, seed {options.seed}", flush=True)
     try:
         body(campaign, options)
-    except Exception:
+    except (Exception, KeyboardInterrupt):
         traceback.print_exc()
         campaign.check("the campaign ran to its end", False, "see above")
     finally:

@@ -105,7 +105,7 @@ class Workload:
         subscribers = [s for s in (self.sleeper, self.worker) if any(code < 0x80 for code in s.granted.values())]
         missing = sum(1 for subscriber in subscribers if not subscriber.session_present)
         run([*self.peers, self.sleeper], lambda: all(s.has_all(self.publishers) for s in subscribers) and not any(
-            p.unanswered for p in self.publishers), 15, check=False)
+            p.unanswered for p in self.publishers), 30, check=False)
         total = {"sessions_missing": missing}
         for subscriber in subscribers:
             add(total, subscriber.anomalies(self.publishers))

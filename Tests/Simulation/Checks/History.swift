@@ -5,8 +5,8 @@ import NIOCore
 ///
 /// 1. what was acknowledged with QoS 1 or 2 is delivered or still queued; 2. QoS 2 comes exactly once; 3. the order of
 /// each publisher, topic and QoS holds; 4. nothing comes that was not published; 5. nothing comes that is not allowed;
-/// 6. the retained message is the last that was taken; 8. a will comes at most once, and never after a goodbye. 7 is the
-/// cloud's, which is no part of the world. 0 stands for what the standard, or a healthy disk, rules out.
+/// 6. the retained message is the last that was taken; 8. a will comes at most once, and never after a goodbye. 7 is
+/// the cloud's, which is no part of the world. 0 stands for what the standard, or a healthy disk, rules out.
 final class History {
     struct Violation: Sendable {
         let invariant: Int

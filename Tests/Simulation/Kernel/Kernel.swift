@@ -2,8 +2,8 @@ import Repeatable
 
 /// The one thread of a simulated world: what is to happen, in the order of time, and the only source of chance.
 ///
-/// Time moves from event to event; two events of the same instant come in the order they were planned. Nothing here asks
-/// a clock, so a seed decides everything.
+/// Time moves from event to event; two events of the same instant come in the order they were planned. Nothing here
+/// asks a clock, so a seed decides everything.
 final class Kernel {
     /// Nanoseconds since the beginning of the world.
     private(set) var now: UInt64 = 0
