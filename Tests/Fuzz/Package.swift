@@ -4,8 +4,8 @@ import PackageDescription
 /// libFuzzer harnesses; `run.sh` builds and runs them.
 ///
 /// They are a package of their own so that neither the instrumentation nor the unsafe flags reach the product.
-/// `Modules` links to its sources, of which each harness compiles what it reads and no more: only that is
-/// instrumented, and so a fuzzer builds in a minute and spends its time and its counters on our code.
+/// `Modules` links to its sources, of which each harness compiles what it reads and no more: only that is instrumented,
+/// and so a fuzzer builds in a minute and spends its time and its counters on our code.
 let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),

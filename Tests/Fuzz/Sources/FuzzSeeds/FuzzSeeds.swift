@@ -66,7 +66,7 @@ struct FuzzSeeds {
             let input = try Data(contentsOf: URL(fileURLWithPath: "\(corpus)/\(name)"))
             if !input.isEmpty { inputs.append(input) }
         }
-        inputs.sort { ($0.count, Array($0).description) < ($1.count, Array($1).description) }
+        inputs.sort { $0.count == $1.count ? $0.lexicographicallyPrecedes($1) : $0.count < $1.count }
         var text = ""
         var count = 0
         for input in inputs where text.utf8.count + 3 * input.count <= seedFileBytesMax {
