@@ -39,6 +39,8 @@ struct InflightTable {
     }
 
     private var slots: ContiguousArray<Entry?> = []
+    /// Exchanges that there is to be room for at once.
+    private var window = 0
     private var nextPacketID: UInt16 = 1
     private var nextOrder: UInt64 = 0
     private(set) var count = 0
@@ -51,10 +53,16 @@ struct InflightTable {
     /// Exchanges that the session's present connection has been told of.
     var openCount: Int { count &- dueCount }
 
-    /// Makes room for a window of so many exchanges.
+    /// Notes that there is to be room for a window of so many exchanges. It is made when the first begins, so that a
+    /// session without any holds none.
     mutating func reserve(_ window: Int) {
+        self.window = window
+        if count == 0 { slots = [] } else { makeRoom(count) }
+    }
+
+    private mutating func makeRoom(_ exchanges: Int) {
         var size = 16
-        while size < 2 * max(window, count) && size < 65_536 { size *= 2 }
+        while size < 2 * max(window, exchanges) && size < 65_536 { size *= 2 }
         guard size != slots.count else { return }
         rebuild(size: size)
     }
@@ -89,7 +97,7 @@ struct InflightTable {
         share: SharedGroup? = nil,
         state: State
     ) -> UInt16 {
-        if count * 2 >= slots.count { reserve(count + 1) }
+        if count * 2 >= slots.count { makeRoom(count + 1) }
         if slots.count < 65_536 && count * 2 >= slots.count { rebuild(size: max(16, slots.count * 2)) }
         var packetID = nextPacketID
         while packetID == 0 || slots[Int(packetID) & (slots.count - 1)] != nil { packetID &+= 1 }
@@ -172,8 +180,9 @@ struct InflightTable {
         return slots[slot]?.packetID == packetID ? slots[slot]?.qos : nil
     }
 
-    /// Changes the state of an exchange; false if there is none. `dropMessage` lets go of the payload.
+    /// Changes the state of an exchange, if there is one. `dropMessage` lets go of the payload.
     mutating func update(_ packetID: UInt16, state: State, dropMessage: Bool = false) {
+        guard !slots.isEmpty else { return }
         if dueCount > 0 { settle(packetID) }
         let slot = Int(packetID) & (slots.count - 1)
         slots[slot]?.state = state
