@@ -48,13 +48,15 @@ extension BrokerCore {
         var taken = 0
         // Most clients publish to one topic: its routes are looked up once.
         var previous: (topic: Range<Int>, list: RouteList)?
+        var age = knownRoutes.age
         while connection.state == .connected,
             let packet = decoder.plainPacket(in: bytes, at: taken, previous: previous?.topic)
         {
             switch packet {
             case .publish(let publish):
                 guard publish.byteCount <= Self.plainPacketBytesMax else { return taken }
-                if !publish.hasSameTopic || previous == nil {
+                if !publish.hasSameTopic || previous == nil || age != knownRoutes.age {
+                    age = knownRoutes.age
                     let topic = UnsafeRawBufferPointer(rebasing: bytes[publish.topic])
                     guard let list = knownRoutes.list(topic) else { return taken }
                     previous = (publish.topic, list)

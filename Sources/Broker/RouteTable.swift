@@ -55,6 +55,8 @@ final class RouteMemory {
 
     private var slots: ContiguousArray<Slot> = []
     private(set) var count = 0
+    /// Grows when all is forgotten: a list from before may name sessions that have ended.
+    private(set) var age: UInt64 = 0
 
     /// The list of a topic that was published lately.
     func list(_ topic: UnsafeRawBufferPointer) -> RouteList? {
@@ -91,6 +93,7 @@ final class RouteMemory {
     func removeAll() {
         slots = []
         count = 0
+        age &+= 1
     }
 }
 
