@@ -382,9 +382,16 @@ def test_a_full_disk_stops_acknowledgements_and_nothing_else(site, small_disk):
             one.subscribe("live/#", qos=0)
             two.client.publish("live/x", "still here", 0)
             one.wait_for(1)
-        acknowledged = [number for number, handle in enumerate(handles) if handle.mid in publisher.acknowledged]
+        wait_until(lambda: publisher.refused or publisher.disconnects, "somebody is told that there is no room")
+        refused = dict(publisher.refused)
+        acknowledged = [
+            number
+            for number, handle in enumerate(handles)
+            if handle.mid in publisher.acknowledged and handle.mid not in publisher.refused
+        ]
     assert node.is_running
     assert len(acknowledged) < 400, "more was acknowledged than the disk holds"
+    assert set(refused.values()) <= {0x97}, refused
     assert "disk" in node.log.lower() or "space" in node.log.lower()
     # Room again: after a restart everything that was acknowledged is there.
     node.stop()

@@ -87,7 +87,9 @@ class Device:
         self.expiry = expiry
         self.keepalive = keepalive
         self.messages = []
+        # Answered, with whatever reason; those that the broker refused, with the reason.
         self.acknowledged = set()
+        self.refused = {}
         self.connack = None
         self.disconnects = []
         self.session_present = None
@@ -121,6 +123,8 @@ class Device:
         self.messages.append(message)
 
     def _published(self, client, userdata, mid, reason, properties):
+        if reason.is_failure:
+            self.refused[mid] = reason.value
         self.acknowledged.add(mid)
 
     def _subscribed(self, client, userdata, mid, reasons, properties):
