@@ -23,6 +23,17 @@ FAULTS = [("fdatasync", "EIO", True), ("pwrite64", "EIO", True), ("fdatasync", "
 READINESS_SECONDS_MAX = 1.0
 
 
+def cut_power(load, disk):
+    """The disk goes away under the site, and comes back for another; what the account says then."""
+    if load.site.is_running:
+        load.site.pause()
+        hear_out(load.peers)
+    disk.shut_down()
+    load.site.end_quietly()
+    disk.restart()
+    return load.settle()
+
+
 def point(campaign, disk, call, error, number):
     """One failure. Returns whether it came."""
     name = f"{call}-{error}-{number}"
@@ -33,13 +44,7 @@ def point(campaign, disk, call, error, number):
         is_hit = not ended
         if is_hit and load.site.is_running and any(p.refused_count for p in load.publishers):
             after_refusal(campaign, load, name)
-        if load.site.is_running:
-            load.site.pause()
-            hear_out(load.peers)
-        disk.shut_down()
-        load.site.end_quietly()
-        disk.restart()
-        total = load.settle()
+        total = cut_power(load, disk)
     finally:
         load.site.end_quietly()
         shutil.rmtree(journal, ignore_errors=True)
@@ -83,12 +88,7 @@ def control(campaign, disk):
     load = Workload(campaign, "control", disk.path / "control", ["fdatasync,fsync:retval=0"])
     try:
         load.run(lives=1)
-        load.site.pause()
-        hear_out(load.peers)
-        disk.shut_down()
-        load.site.end_quietly()
-        disk.restart()
-        total = load.settle()
+        total = cut_power(load, disk)
     finally:
         load.site.end_quietly()
     campaign.control("syncs_that_lie_lose", total["lost"] > 0, str(total))
